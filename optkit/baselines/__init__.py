@@ -1,0 +1,1 @@
+"""Networks that optkit trains itself, one module each."""

@@ -1,0 +1,85 @@
+"""``optkit compress``: the main job."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from optkit.errors import PartialError
+
+# Options that are passed on as settings when they were given; the rest have their own parameter.
+SETTINGS = (
+    "baseline",
+    "seed",
+    "epochs",
+    "quick",
+    "formats",
+    "opset",
+    "calibration_method",
+    "calibration_count",
+    "io",
+    "prefer",
+    "format",
+    "threads",
+)
+
+
+@click.command(name="compress")
+@click.option("--baseline", metavar="NAME", help="Network to train and compress (default lenet5; see optkit list).")
+@click.option(
+    "--recipe",
+    "recipes",
+    multiple=True,
+    metavar="RECIPE",
+    help="What to make, e.g. prune:sparsity=0.8,epochs=1+int8, or a .toml file; may be repeated "
+    "(default: the standard set). fp32 and a control are always made.",
+)
+@click.option("--formats", metavar="LIST", help="File formats to write, e.g. tflite or tflite,onnx (default: both).")
+@click.option("--out", type=click.Path(), help="Run folder (default optkit-run-BASELINE).")
+@click.option("--seed", type=int, help="Seed of everything random (default 0).")
+@click.option("--epochs", type=int, help="Epochs of the baseline's training (default: the baseline's own).")
+@click.option("--quick", is_flag=True, default=None, help="A first look: 6,000 images, four recipes, under 90 s.")
+@click.option("--opset", type=int, help="ONNX operator set (default 17).")
+@click.option(
+    "--calibration-method",
+    metavar="minmax|entropy|percentile",
+    help="How activation ranges are found for static int8 ONNX (default minmax, which TFLite always uses).",
+)
+@click.option("--calibration-count", type=int, help="Images of the representative data set (default 500).")
+@click.option("--io", metavar="int8|uint8|float", help="Input and output type of int8 TFLite files (default int8).")
+@click.option("--skip-layer", "skip_layers", multiple=True, metavar="NAME", help="Layer to leave alone, in float.")
+@click.option("--prefer", metavar="size|latency|accuracy", help="What the recommendation optimizes (default size).")
+@click.option("--format", "format", metavar="NAME", help="Recommend only a file of this format.")
+@click.option("--threads", type=int, help="Threads that files are measured with (default 1).")
+def command(recipes: tuple[str, ...], out: str | None, skip_layers: tuple[str, ...], **options: Any) -> None:
+    """Train a baseline, compress it in every standard way, prove and measure each file, recommend one.
+
+    Writes TFLite and ONNX files and a report to the run folder. The same command again continues a run that was
+    stopped, and redoes nothing that is there and intact.
+    """
+    from optkit.cli.progress import Display
+    from optkit.pipeline.run import compress
+
+    settings = {name: options[name] for name in SETTINGS if options[name] is not None}
+    if "formats" in settings:
+        settings["formats"] = [name.strip() for name in settings["formats"].split(",") if name.strip()]
+    if skip_layers:
+        settings["skip_layers"] = list(skip_layers)
+    with Display() as display:
+        report = compress(
+            recipes=recipes,
+            out=out,
+            command=shlex.join(["optkit", *sys.argv[1:]]),
+            on_event=display.update,
+            **settings,
+        )
+    from optkit.pipeline.run import folder_of
+    from optkit.report import terminal
+
+    terminal.show(report, folder_of(settings, out))
+    failed = [f"{variant.name}.{variant.format}" for variant in report.variants if variant.status == "failed"]
+    if failed:
+        raise PartialError(f"{len(failed)} of {len(report.variants)} files failed: {', '.join(failed)}; see the report")

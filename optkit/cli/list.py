@@ -1,0 +1,60 @@
+"""``optkit list``: every plug-in with its summary and source."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import get_args, get_type_hints
+
+import click
+
+from optkit import registry
+
+KINDS = ("techniques", "exporters", "runtimes", "baselines", "data")
+
+
+@click.command(name="list")
+@click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
+def command(kinds: tuple[str, ...]) -> None:
+    """Show every technique, exporter, runtime, baseline and data set with its summary and source."""
+    for kind in kinds or KINDS:
+        click.secho(kind.upper(), bold=True)
+        for name in registry.names(kind):
+            for line in describe(kind, name):
+                click.echo(line)
+        click.echo()
+
+
+def describe(kind: str, name: str) -> list[str]:
+    """Lines about one plug-in: summary, parameters or precisions, source."""
+    module = registry.load(kind, name)
+    lines = [f"  {name}", *_wrapped(module.SUMMARY)]
+    if kind == "techniques":
+        lines += _wrapped("parameters: " + ", ".join(parameters(name)))
+    if kind == "exporters":
+        lines += [line for key, text in module.PRECISIONS.items() for line in _wrapped(f"{key}: {text}")]
+    return lines + _wrapped(f"source: {module.SOURCE}")
+
+
+def parameters(technique: str) -> list[str]:
+    """``name=default (range)`` for each parameter of a technique."""
+    import msgspec
+
+    params = registry.load("techniques", technique).Params
+    defaults = msgspec.to_builtins(params())
+    hints = get_type_hints(params, include_extras=True)
+    shown = []
+    for field, default in defaults.items():
+        schema = msgspec.json.schema(hints[field])
+        choices = schema.get("enum") or get_args(hints[field]) if "enum" in schema else None
+        limits = [
+            f"{sign} {schema[key]:g}"
+            for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+            if key in schema
+        ]
+        note = "|".join(map(str, choices)) if choices else ", ".join(limits)
+        shown.append(f"{field}={default}" + (f" ({note})" if note else ""))
+    return shown
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, width=100, initial_indent="      ", subsequent_indent="      ")

@@ -1,0 +1,91 @@
+"""``optkit``: the commands, loaded only when they are asked for, and the exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from optkit.errors import OptkitError, nearest
+
+COMMANDS = {
+    "compress": "Compress a model in every standard way, prove and measure each file, recommend one.",
+    "list": "Show every technique, exporter, runtime, baseline and data set with its source.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is used, so that ``--help`` stays instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of that name."""
+        if name not in COMMANDS:
+            ctx.fail(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
+        command: click.Command = importlib.import_module(f"optkit.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:  # noqa: ANN401  # click's signature
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"optkit {version('optkit')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 2 bad input, nothing done; 4 some files failed, the others are there; 5 the "
+    "environment failed midway; 70 internal error, the log is named; 130 and 143 interrupted.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
+)
+def cli() -> None:
+    """Make small, fast model files from Keras models, prove each right, measure it, and say which to ship."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise SystemExit(143)
+
+
+def main() -> NoReturn:
+    """Entry point: run a command and turn errors into one line and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Interrupted: finished work is kept, the same command continues.", err=True)
+        sys.exit(130)
+    except OptkitError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001  # the last resort: one line, not a traceback
+        click.echo(f"Internal error: {type(error).__name__}: {error}", err=True)
+        sys.exit(70)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Progress of a long run on the terminal; nothing at all when output is not a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from optkit.pipeline.progress import Event
+
+VERBS = {"train": "Training", "export": "Exporting", "check": "Proving", "measure": "Measuring"}
+
+
+class Display:
+    """Two lines on standard error: the whole run with the time left, and the stage at work."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        console = Console(stderr=True)
+        self._shown = console.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=console,
+            transient=True,
+            disable=not self._shown,
+        )
+        self._all = self._progress.add_task("Whole run", total=1.0, note="")
+        self._stage = self._progress.add_task("Starting", total=1.0, note="loading TensorFlow")
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._progress.stop()
+
+    def update(self, event: Event) -> None:
+        """Show where the run is."""
+        left = "" if event.seconds_left is None else f"about {_duration(event.seconds_left)} left"
+        self._progress.update(self._all, completed=event.overall, note=left)
+        if not event.kept:
+            what = f"{VERBS[event.phase]} {event.name}"
+            self._progress.update(self._stage, description=what, completed=event.fraction, note=event.text)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

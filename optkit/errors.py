@@ -1,0 +1,57 @@
+"""The errors that a user meets, each with the exit code that the command line ends with."""
+
+from __future__ import annotations
+
+
+class OptkitError(Exception):
+    """Base of every error that is part of the interface.
+
+    The message is one line: what was expected, what was found, what to do next.
+    """
+
+    exit_code = 70
+
+
+class InputError(OptkitError):
+    """Something the user gave cannot be used; nothing was done."""
+
+    exit_code = 2
+
+
+class BudgetError(OptkitError):
+    """A budget could not be met; the nearest result was delivered."""
+
+    exit_code = 3
+
+
+class PartialError(OptkitError):
+    """Some files failed; the others are there."""
+
+    exit_code = 4
+
+
+class EnvironmentFailedError(OptkitError):
+    """The surroundings failed midway: a full disk, a lost device, a killed worker."""
+
+    exit_code = 5
+
+
+class InternalError(OptkitError):
+    """A defect of optkit; the log has the traceback."""
+
+    exit_code = 70
+
+
+def nearest(word: str, choices: list[str]) -> str:
+    """A hint for a misspelt name: the near matches, else all choices.
+
+    Args:
+        word: What the user wrote.
+        choices: The names that would have been accepted.
+    """
+    import difflib
+
+    close = difflib.get_close_matches(word, choices, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"choose one of {', '.join(choices)}"

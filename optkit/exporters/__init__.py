@@ -1,0 +1,126 @@
+"""Plug-ins that turn a Keras variant into a file: one module per format.
+
+A plug-in defines ``SUMMARY``, ``SOURCE``, ``FORMAT``, ``PRECISIONS`` (name → what is real about it),
+``unsupported(recipe)`` and ``export(job, model, destination)``. An export runs in a process of its own, and
+the same job there gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from optkit.errors import InputError, nearest
+from optkit.schema import LayerNote, Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IntegerOrFloat = Literal["int8", "uint8", "float"]
+CalibrationMethod = Literal["minmax", "entropy", "percentile"]
+
+# tensorflow-model-optimization names the wrapper of a layer so; files carry the name of the layer itself.
+QUANTIZE_PREFIX = "quant_"
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """What to export, and how.
+
+    Attributes:
+        recipe: Its last step is the precision.
+        calibration: Real images float32 [n, …] as the model takes them, or the path of a ``.npy`` file of
+            them (which is mapped, not loaded). Read for int8 and int16x8 only, and not after
+            quantization-aware training.
+        io: Input and output type of an int8 TFLite file. int16x8 files take int16, all others float32.
+        opset: ONNX operator set.
+        calibration_method: How activation ranges are found: ``minmax``, ``entropy`` or ``percentile``.
+        skip_layers: Keras layers of the source model that stay in float32.
+        quantization_aware: The model holds fake-quantization layers, whose ranges the file takes over.
+        threads: Threads of the runtime that finds the activation ranges.
+    """
+
+    recipe: Recipe
+    calibration: np.ndarray | Path
+    io: IntegerOrFloat = "int8"
+    opset: int = 17
+    calibration_method: CalibrationMethod = "minmax"
+    skip_layers: tuple[str, ...] = ()
+    quantization_aware: bool = False
+    threads: int = 1
+
+
+def calibration_images(job: ExportJob, image_shape: tuple[int, ...]) -> np.ndarray:
+    """The calibration images float32 [n, *image_shape].
+
+    Raises:
+        InputError: There are none, they hold another number of values, or one is not a finite number. (Given
+            no image, TensorFlow's converter returns a float file without a word.)
+    """
+    import numpy as np
+
+    images = np.load(job.calibration, mmap_mode="r") if isinstance(job.calibration, Path) else job.calibration
+    if len(images) == 0:
+        raise InputError(
+            "calibration needs at least one image, found none: give some, or choose a float precision"
+        )
+    if int(np.prod(images.shape[1:])) != int(np.prod(image_shape)):
+        raise InputError(
+            f"the model takes inputs of shape {image_shape}, the calibration images have {images.shape[1:]}: "
+            "give images of the model's shape"
+        )
+    if not all(np.isfinite(image).all() for image in images):
+        raise InputError("calibration images must be finite numbers, found NaN or infinity: clean the data")
+    shaped: np.ndarray = images.reshape(-1, *image_shape).astype(np.float32, copy=False)
+    return shaped
+
+
+def quantization_aware_reason(recipe: Recipe) -> str | None:
+    """Why a recipe with quantization-aware training cannot end in its precision; ``None`` where it can."""
+    if recipe.precision.name != "int8" and any(step.name == "qat" for step in recipe.techniques):
+        return (
+            "a quantization-aware model ends in int8: it was trained to be rounded to 8 bits, "
+            f"and {recipe.precision.name} would drop or change that rounding"
+        )
+    return None
+
+
+def layer_names(model: Any) -> tuple[str, ...]:
+    """Names of all layers of a Keras model, nested ones too, as the source model has them."""
+    layers = (module.name for module in model.submodules if hasattr(module, "get_config"))
+    return tuple(dict.fromkeys(source_name(name) for name in layers))
+
+
+def source_name(name: str) -> str:
+    """The layer name of the source model for a name that quantization-aware training may have prefixed."""
+    return name.removeprefix(QUANTIZE_PREFIX)
+
+
+def check_skipped(skip_layers: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Stop at a name that is no layer of the model.
+
+    Raises:
+        InputError: With the near matches.
+    """
+    for name in skip_layers:
+        if name not in known:
+            raise InputError(f"no layer {name!r} in the model to keep in float: {nearest(name, list(known))}")
+
+
+def layers_in(graph_name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The Keras layers that a name in a converted graph mentions.
+
+    Converters join the layers of a fused operator, and the scopes within one, as in
+    ``net/relu1/Relu6;net/bn1/FusedBatchNormV3;net/conv1/Conv2D``.
+    """
+    parts = (source_name(part.split(":")[0]) for scope in graph_name.split(";") for part in scope.split("/"))
+    return tuple(dict.fromkeys(part for part in parts if part in known))
+
+
+def float16_notes(skip_layers: tuple[str, ...]) -> list[LayerNote]:
+    """What skipping a layer means where every weight is float16: nothing, since that is a float."""
+    return [
+        LayerNote(name, changed=True, reason="kept in float, as asked: float16 is one")
+        for name in skip_layers
+    ]

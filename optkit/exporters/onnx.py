@@ -1,0 +1,289 @@
+"""ONNX files: one file each, float32 in and out, any batch size, the source model's names.
+
+A float model comes through tf2onnx. Static int8 is ONNX Runtime's quantizer with our ranges; after
+quantization-aware training it is our int8 TFLite file translated, which answers as that file does, bit for
+bit with XNNPACK's kernels.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optkit.errors import InputError, InternalError
+from optkit.exporters import (
+    ExportJob,
+    calibration_images,
+    check_skipped,
+    float16_notes,
+    layer_names,
+    layers_in,
+    quantization_aware_reason,
+    source_name,
+)
+from optkit.schema import LayerNote, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from onnx import ModelProto
+
+SUMMARY = "ONNX, one file, float32 in and out, any batch size, with the source model's input and output names"
+SOURCE = "tf2onnx; onnxruntime.quantization (QDQ format); Jacob et al. (2018), arXiv:1712.05877"
+FORMAT = "onnx"
+PRECISIONS = {
+    "fp32": "float32 weights and arithmetic: the reference",
+    "fp16": "float16 inside, half the bytes; ONNX Runtime's CPU kernels cast to float32, so no faster there",
+    "dynamic": "int8 weights, activations quantized while running; convolutions get a slow integer kernel",
+    "int8": "int8 weights (one scale per output channel) and 8-bit activations; float32 in and out",
+}
+# tf2onnx 1.17 writes up to 18. DequantizeLinear takes one scale per channel from 13, and ORT's quantizer asks
+# for it.
+OPSETS = range(13, 19)
+
+
+def unsupported(recipe: Recipe) -> str | None:
+    """Why this format cannot do the recipe; ``None`` where it can."""
+    if recipe.precision.name == "int16x8":
+        return (
+            "ONNX Runtime has no integer kernel for 16-bit activations on a CPU: QuantizeLinear takes int16 (opset "
+            "21), but QLinearConv and QGemm take 8 bits only, so every layer would be dequantized and run in float32"
+        )
+    return quantization_aware_reason(recipe)
+
+
+def export(job: ExportJob, model: Any, destination: Path) -> list[LayerNote]:
+    """Write a tf_keras model as ONNX.
+
+    Returns:
+        What happened to each layer with a kernel, read from the finished file.
+
+    Raises:
+        InputError: The operator set is out of range; an operator cannot be converted; the calibration images
+            cannot be used; a layer to skip is not there.
+        InternalError: The file is not what was asked for.
+    """
+    import onnx
+
+    if job.opset not in OPSETS:
+        raise InputError(
+            f"ONNX operator set {job.opset} cannot be written: choose one from {OPSETS[0]} to {OPSETS[-1]} "
+            "(tf2onnx has no later one, and quantization per channel needs 13)"
+        )
+    known = layer_names(model)
+    check_skipped(job.skip_layers, known)
+    made = _BUILDERS[job.recipe.precision.name](job, model, known)
+    finished = _finish(made, model)
+    onnx.checker.check_model(finished, full_check=True)
+    notes = _check(job, finished, known)
+    destination.write_bytes(finished.SerializeToString(deterministic=True))
+    return notes
+
+
+def _float32(job: ExportJob, model: Any, _known: tuple[str, ...]) -> ModelProto:
+    """The float model, each dense layer with its bias one node."""
+    import tensorflow as tf
+    import tf2onnx
+
+    from optkit.exporters import _onnx_graph
+
+    signature = [
+        tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name=name)
+        for tensor, name in zip(model.inputs, model.input_names, strict=True)
+    ]
+    try:
+        converted, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=job.opset)
+    except ValueError as error:
+        raise InputError(f"tf2onnx cannot convert the model: {' '.join(str(error).split())[:300]}") from error
+    return _onnx_graph.fuse_bias(converted)
+
+
+def _float16(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    converted: ModelProto = convert_float_to_float16(_float32(job, model, known), keep_io_types=True)
+    return converted
+
+
+def _dynamic(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    source = _float32(job, model, known)
+    return _through_file(
+        lambda path: quantize_dynamic(
+            source,
+            path,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            nodes_to_exclude=_nodes_of(source, job.skip_layers, known),
+        )
+    )
+
+
+def _int8(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
+    if job.quantization_aware:
+        return _trained_int8(job, model, known)
+    return _calibrated_int8(job, _float32(job, model, known), known)
+
+
+_BUILDERS: dict[str, Callable[[ExportJob, Any, tuple[str, ...]], ModelProto]] = {
+    "fp32": _float32,
+    "fp16": _float16,
+    "dynamic": _dynamic,
+    "int8": _int8,
+}
+
+
+def _trained_int8(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
+    """The int8 TFLite file of the same model, translated."""
+    from dataclasses import replace
+
+    import tf2onnx
+
+    from optkit.exporters import _onnx_graph, tflite
+
+    content = tflite.name_ports(tflite.integer_file(replace(job, io="float"), model, known))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.tflite")
+        path.write_bytes(content)
+        converted, _ = tf2onnx.convert.from_tflite(str(path), opset=job.opset)
+    return _onnx_graph.quantize_before_clamping(
+        _onnx_graph.unsign_activations(_onnx_graph.fuse_bias(converted))
+    )
+
+
+def _calibrated_int8(job: ExportJob, source: ModelProto, known: tuple[str, ...]) -> ModelProto:
+    """ONNX Runtime's static quantizer, with activation ranges from the calibration images."""
+    import numpy as np
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
+
+    from optkit.exporters import _ranges
+
+    shaped = onnx.shape_inference.infer_shapes(source)
+    if (inputs := len(source.graph.input)) != 1:
+        raise InputError(
+            f"calibration feeds one input, the model has {inputs}: export it in a float precision"
+        )
+    port = source.graph.input[0]
+    image_shape = tuple(axis.dim_value for axis in port.type.tensor_type.shape.dim[1:])
+    images = calibration_images(job, image_shape)
+    ranges = _ranges.activation_ranges(
+        lambda: _activations(shaped, images, job.threads),
+        job.calibration_method,
+        exact=frozenset([port.name]),
+    )
+    # Min-max is what the quantizer calls ranges that it takes as they are.
+    method = CalibrationMethod.MinMax
+    data = {
+        name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
+        for name, (low, high) in ranges.items()
+    }
+
+    def quantize(path: Path) -> None:
+        cache = path.with_suffix(".json")
+        save_tensors_data(TensorsData(method, data), cache)
+        quantize_static(
+            source,
+            path,
+            calibration_cache_path=cache,
+            calibrate_method=method,
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=_quantized_kinds(source),
+            nodes_to_exclude=_nodes_of(source, job.skip_layers, known),
+        )
+
+    return _through_file(quantize)
+
+
+def _quantized_kinds(source: ModelProto) -> list[str]:
+    """Operators to quantize: all that ONNX Runtime can, but Softmax.
+
+    A softmax is ten exponentials at the end; rounding its output to 1/255 costs accuracy and saves nothing,
+    since the file's output is float32.
+    """
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    able = {*QDQRegistry, *QLinearOpsRegistry} - {"Softmax"}
+    return sorted(able.intersection(node.op_type for node in source.graph.node))
+
+
+def _activations(shaped: ModelProto, images: np.ndarray, threads: int) -> Iterator[dict[str, np.ndarray]]:
+    """Every computed float tensor of a model with inferred shapes, and its input, batch by batch."""
+    import onnx
+    import onnxruntime
+
+    from optkit.exporters import _ranges
+
+    seen = onnx.ModelProto()
+    seen.CopyFrom(shaped)
+    named = {item.name: item for item in shaped.graph.value_info}
+    computed = [name for node in shaped.graph.node for name in node.output]
+    outputs = {port.name for port in shaped.graph.output}
+    seen.graph.output.extend(named[name] for name in computed if name in named and name not in outputs)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Fusions would remove the very tensors that are looked at.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        seen.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    port = session.get_inputs()[0].name
+    floats = [item.name for item in session.get_outputs() if item.type == "tensor(float)"]
+    for batch in _ranges.batches(images):
+        yield {port: batch, **dict(zip(floats, session.run(floats, {port: batch}), strict=True))}
+
+
+def _through_file(quantize: Callable[[Path], None]) -> ModelProto:
+    """The model that a function of ONNX Runtime writes to a path."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        quantize(path)
+        return onnx.load(path)
+
+
+def _nodes_of(model: ModelProto, layers: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
+    return [node.name for node in model.graph.node if set(layers).intersection(_layers(node, known))]
+
+
+def _layers(node: Any, known: tuple[str, ...]) -> tuple[str, ...]:
+    names = (name for text in (node.name, *node.output) for name in layers_in(text, known))
+    return tuple(dict.fromkeys(names))
+
+
+def _finish(made: ModelProto, model: Any) -> ModelProto:
+    from optkit.exporters import _onnx_graph
+
+    outputs = [source_name(name) for name in model.output_names]
+    return _onnx_graph.strip(_onnx_graph.name_ports(made, model.input_names, outputs), model.name)
+
+
+def _check(job: ExportJob, finished: ModelProto, known: tuple[str, ...]) -> list[LayerNote]:
+    """Look at the finished model: integer kernels where integers were asked for, and no float copy of one."""
+    from optkit.exporters import _onnx_graph
+
+    precision = job.recipe.precision.name
+    notes = []
+    for node, stored, scales in _onnx_graph.kernels(finished):
+        layers = _layers(node, known)
+        asked = bool(set(job.skip_layers).intersection(layers))
+        if precision in ("int8", "dynamic") and stored not in ("int8", "uint8") and not asked:
+            raise InternalError(f"not an integer file: {node.op_type} {node.name} stores a {stored} kernel")
+        notes.append(_note(next(iter(layers), node.name), stored, scales, asked=asked))
+    return notes + (float16_notes(job.skip_layers) if precision == "fp16" else [])
+
+
+def _note(layer: str, stored: str, scales: tuple[int, ...], *, asked: bool) -> LayerNote:
+    if stored == "float":
+        return LayerNote(layer, changed=False, reason="float32, as asked" if asked else "float32 weights")
+    per = f", {scales[0]} scales (one for each output channel)" if scales else ""
+    return LayerNote(layer, changed=True, reason=f"{stored} weights{per}")

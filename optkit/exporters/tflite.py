@@ -1,0 +1,311 @@
+"""TFLite files, from TensorFlow's converter, with built-in operators only.
+
+A quantized file is made in two steps: a float file that carries ranges (measured on calibration images, or
+trained by quantization-aware training), then TensorFlow's quantizer over it. That is what the converter does
+inside; apart, the ranges can come from any method and chosen layers can stay in float.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from optkit.errors import InputError, InternalError
+from optkit.exporters import (
+    ExportJob,
+    calibration_images,
+    check_skipped,
+    float16_notes,
+    layer_names,
+    quantization_aware_reason,
+)
+from optkit.schema import LayerNote, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import numpy as np
+
+    from optkit.exporters._flatbuffer import Node
+
+SUMMARY = "TensorFlow Lite flatbuffer, built-in operators only, with the source model's signature names"
+SOURCE = "tf.lite.TFLiteConverter; Jacob et al. (2018), arXiv:1712.05877, for the integer arithmetic"
+FORMAT = "tflite"
+PRECISIONS = {
+    "fp32": "float32 weights and arithmetic: the reference",
+    "fp16": "float16 weights, half the bytes; XNNPACK computes in float32 on most CPUs, so no faster there",
+    "dynamic": "int8 weights; activations are quantized while running, in and out stay float32",
+    "int8": "int8 weights (one scale per output channel) and int8 activations, integer in and out",
+    "int16x8": "int8 weights, int16 activations; no XNNPACK kernel, so many times slower than fp32 on a CPU",
+}
+
+
+def unsupported(recipe: Recipe) -> str | None:
+    """Why this format cannot do the recipe; ``None`` where it can."""
+    return quantization_aware_reason(recipe)
+
+
+def export(job: ExportJob, model: Any, destination: Path) -> list[LayerNote]:
+    """Write a tf_keras model as TFLite.
+
+    The input's shape is [1, …] and its signature [-1, …], so that it can be resized to any batch.
+
+    Returns:
+        What happened to each layer with a kernel, read from the finished file.
+
+    Raises:
+        InputError: An operator has no TFLite built-in; the calibration images cannot be used; a layer to skip
+            is not there, or cannot be skipped at this precision.
+        InternalError: The file is not what was asked for.
+    """
+    known = layer_names(model)
+    check_skipped(job.skip_layers, known)
+    content = name_ports(_BUILDERS[job.recipe.precision.name](job, model, known))
+    notes = _check(job, content, known)
+    destination.write_bytes(content)
+    return notes
+
+
+def name_ports(content: bytes) -> bytes:
+    """See ``_flatbuffer.name_ports``, which needs TensorFlow to be imported."""
+    from optkit.exporters import _flatbuffer
+
+    return _flatbuffer.name_ports(content)
+
+
+def integer_file(job: ExportJob, model: Any, known: tuple[str, ...]) -> bytes:
+    """An int8 file; see ``export``.
+
+    Of a quantization-aware model the ranges are those that were trained, and the file agrees with the Keras
+    model.
+    """
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    ranged = _convert(model) if job.quantization_aware else _calibrated(job, model)
+    port = _io_type(job.io)
+    return bytes(
+        mlir_quantize(
+            ranged,
+            input_data_type=port,
+            output_data_type=port,
+            denylisted_nodes=_operators_of(ranged, job.skip_layers, known),
+        )
+    )
+
+
+def _float32(_job: ExportJob, model: Any, _known: tuple[str, ...]) -> bytes:
+    return _convert(model)
+
+
+def _float16(_job: ExportJob, model: Any, _known: tuple[str, ...]) -> bytes:
+    import tensorflow as tf
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+
+    return _convert(model, configure)
+
+
+def _dynamic(job: ExportJob, model: Any, known: tuple[str, ...]) -> bytes:
+    import tensorflow as tf
+
+    from optkit.exporters import _flatbuffer
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+    content = _convert(model, configure)
+    if not job.skip_layers:
+        return content
+    return _flatbuffer.restore_float_kernels(content, _convert(model), frozenset(job.skip_layers), known)
+
+
+def _int16x8(job: ExportJob, model: Any, _known: tuple[str, ...]) -> bytes:
+    import tensorflow as tf
+
+    if job.skip_layers:
+        raise InputError(
+            "int16x8 cannot keep a layer in float: TensorFlow's 16-bit quantizer takes the whole model; "
+            f"leave out int16x8 or --skip-layer {job.skip_layers[0]}"
+        )
+    images = calibration_images(job, _input_shape(model))
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: _one_by_one(images)
+        ops = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [ops]
+        converter.inference_input_type = converter.inference_output_type = tf.int16
+
+    return _convert(model, configure)
+
+
+_BUILDERS: dict[str, Callable[[ExportJob, Any, tuple[str, ...]], bytes]] = {
+    "fp32": _float32,
+    "fp16": _float16,
+    "dynamic": _dynamic,
+    "int8": integer_file,
+    "int16x8": _int16x8,
+}
+
+
+def _convert(model: Any, configure: Callable[[Any], None] = lambda _converter: None) -> bytes:
+    """Run TensorFlow's converter; it adds no Flex and no custom operator unless told to."""
+    import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    configure(converter)
+    try:
+        return bytes(converter.convert())
+    except ConverterError as error:
+        raise InputError(_unsupported_operators(error, layer_names(model))) from error
+
+
+def _unsupported_operators(error: Any, known: tuple[str, ...]) -> str:
+    from optkit.exporters import layers_in
+
+    found = {}
+    for item in error.errors:
+        scopes = (call.name.split("@")[0] for call in item.location.call)
+        layers = [layer for scope in scopes for layer in layers_in(scope, known)]
+        found[item.operator.name.removeprefix("tf.")] = f" (layer {layers[0]})" if layers else ""
+    if not found:
+        return f"TensorFlow's converter refused the model: {str(error).splitlines()[0]}"
+    names = ", ".join(f"{name}{layer}" for name, layer in sorted(found.items()))
+    return (
+        f"TFLite has no built-in operator for {names}: replace it in the model, or export to another format"
+    )
+
+
+def _calibrated(job: ExportJob, model: Any) -> bytes:
+    """A float file in which every activation has a range."""
+    import tensorflow as tf
+
+    from optkit.exporters import _flatbuffer, _ranges
+
+    images = calibration_images(job, _input_shape(model))
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: _one_by_one(images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        # tf.lite.experimental.QuantizationDebugger sets the same attribute for the same purpose.
+        converter._experimental_calibrate_only = True  # noqa: SLF001
+
+    content = _convert(model, configure)
+    if job.calibration_method == "minmax":
+        return content
+    ranges = _ranges.activation_ranges(
+        lambda: _activations(content, images, job.threads),
+        job.calibration_method,
+        exact=frozenset(_input_tensors(content)),
+    )
+    return _flatbuffer.set_ranges(content, ranges)
+
+
+def _activations(content: bytes, images: np.ndarray, threads: int) -> Iterator[dict[str, np.ndarray]]:
+    """Every computed float tensor of a float file, batch by batch."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    from optkit.exporters import _ranges
+
+    interpreter = Interpreter(
+        model_content=content,
+        num_threads=threads,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    port = interpreter.get_input_details()[0]["index"]
+    wanted = [d for d in interpreter.get_tensor_details() if d["dtype"] is np.float32 and d["name"]]
+    for batch in _ranges.batches(images):
+        interpreter.resize_tensor_input(port, batch.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(port, batch)
+        interpreter.invoke()
+        yield {d["name"]: interpreter.get_tensor(d["index"]) for d in wanted}
+
+
+def _one_by_one(images: np.ndarray) -> Iterator[list[np.ndarray]]:
+    return ([images[index : index + 1]] for index in range(len(images)))
+
+
+def _input_shape(model: Any) -> tuple[int, ...]:
+    if len(model.inputs) != 1:
+        raise InputError(
+            f"calibration feeds one input, the model has {len(model.inputs)}: export it in a float precision"
+        )
+    return tuple(int(size) for size in model.inputs[0].shape[1:])
+
+
+def _input_tensors(content: bytes) -> list[str]:
+    from optkit.exporters import _flatbuffer
+
+    graph = _flatbuffer.parse(content).subgraphs[0]
+    return [graph.tensors[index].name.decode() for index in graph.inputs]
+
+
+def _io_type(io: str) -> Any:
+    import tensorflow as tf
+
+    return {"int8": tf.int8, "uint8": tf.uint8, "float": tf.float32}[io]
+
+
+def _operators_of(content: bytes, layers: tuple[str, ...], known: tuple[str, ...]) -> list[str]:
+    """Names by which the quantizer knows the operators of some layers."""
+    from optkit.exporters import _flatbuffer
+
+    return [
+        node.output
+        for node in _flatbuffer.nodes(_flatbuffer.parse(content), known)
+        if node.kind not in _flatbuffer.CONVERSIONS and set(layers).intersection(node.layers)
+    ]
+
+
+def _check(job: ExportJob, content: bytes, known: tuple[str, ...]) -> list[LayerNote]:
+    """Look at the finished file: built-in operators only, and integers where integers were asked for."""
+    from optkit.exporters import _flatbuffer
+
+    found = _flatbuffer.nodes(_flatbuffer.parse(content), known)
+    if foreign := sorted({node.kind for node in found if not node.builtin}):
+        raise InternalError(f"the TFLite file holds operators that are not built in: {', '.join(foreign)}")
+    precision = job.recipe.precision.name
+    if precision in ("int8", "int16x8"):
+        _check_integer(found, job.skip_layers)
+    notes = [_note(node, job.skip_layers) for node in found if node.kernel_type is not None]
+    if precision == "fp16":
+        notes += float16_notes(job.skip_layers)
+    if precision == "int16x8" and job.calibration_method != "minmax":
+        reason = f"ranges by minmax, not {job.calibration_method}: TensorFlow's 16-bit quantizer has no other"
+        notes.append(LayerNote("all", changed=True, reason=reason))
+    return notes
+
+
+def _check_integer(found: list[Node], skip_layers: tuple[str, ...]) -> None:
+    from optkit.exporters import _flatbuffer
+
+    computing = [node for node in found if node.kind not in _flatbuffer.CONVERSIONS]
+    in_float = [
+        node
+        for node in computing
+        if "float32" in (*node.activations, node.kernel_type)
+        and not set(skip_layers).intersection(node.layers)
+    ]
+    if in_float:
+        names = ", ".join(f"{node.kind} ({', '.join(node.layers) or node.output})" for node in in_float)
+        raise InputError(
+            f"not an integer file: TensorFlow's quantizer left {names} in float; choose dynamic or fp16, "
+            "or name these layers with --skip-layer"
+        )
+
+
+def _note(node: Node, skip_layers: tuple[str, ...]) -> LayerNote:
+    name = next(iter(node.layers), node.output)
+    if node.kernel_type == "float32":
+        asked = set(skip_layers).intersection(node.layers)
+        return LayerNote(name, changed=False, reason="float32, as asked" if asked else "float32 weights")
+    per = "one for each output channel" if node.kernel_scales > 1 else "one for all"
+    scales = f", {node.kernel_scales} scales ({per})" if node.kernel_scales else ""
+    return LayerNote(name, changed=True, reason=f"{node.kernel_type} weights{scales}")

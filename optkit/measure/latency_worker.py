@@ -1,0 +1,322 @@
+"""Times files in this process: ``python -m optkit.measure.latency_worker``, started fresh by ``latency``.
+
+The job is one JSON object on standard input. Answers are JSON lines on what was standard output; whatever the
+runtimes print goes to standard error. The place where the worker is at stands in a small shared file, so that
+the parent knows which file was running when the process crashed. Nothing is written between blocks: a line to
+the parent would wake it, perhaps on this core.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import math
+import mmap
+import os
+import random
+import struct
+import sys
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise, repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from optkit.runtimes import Session
+
+# Design, section 7: warm-up is at least so many runs and so long, for each file in each process.
+WARM_UP_RUNS = 5
+WARM_UP_SECONDS = 0.5
+# A block is 5 ms: 50,000 times what reading the clock costs (0.1 µs), and short enough that most blocks pass
+# without the kernel taking the core away (time slices are 3 ms and up on a loaded machine), and that drift
+# hits a cycle as one.
+BLOCK_SECONDS = 5e-3
+# Below this a call's own time stamps (two readings of the clock, 0.1 µs) would be over 0.1 % of it.
+GROUP_BELOW_SECONDS = 100e-6
+# Calls in a group take three quarters of the block, single calls (for percentiles) the rest.
+GROUP_SHARE = 0.75
+# 200 blocks of 50 are 10,000 samples, enough for a 99.9th percentile (6,636).
+SINGLES_PER_BLOCK = 50
+# Another file's block has emptied the caches: so much of untimed calls fills them again. A call that is
+# longer than this fills its own.
+REFILL_SECONDS = 0.3e-3
+# The figure with conversion comes from this many cycles of each process.
+CONVERSION_CYCLES = 5
+# Blocks are planned from the time in the warm-up; when calls turn out faster, cycles are added, up to so many
+# times the plan.
+MOST_CYCLES_FACTOR = 3
+# Batches that are rotated through; more would only take memory.
+MOST_IMAGES = 256
+
+
+class FileFailedError(Exception):
+    """A file could not be opened, fed or run; ``index`` says which."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+@dataclass
+class Timed:
+    """An open file and what was timed so far: times in µs per call unless named otherwise."""
+
+    index: int
+    session: Session
+    call_seconds: float = 0.0
+    measured_seconds: float = 0.0
+    measured_calls: int = 0
+    blocks_us: list[float] = field(default_factory=list)
+    singles_us: list[float] = field(default_factory=list)
+    conversion_us: list[float] = field(default_factory=list)
+
+
+class Place:
+    """Tells the parent, through shared memory, which file is being run; -1 for none."""
+
+    def __init__(self, path: str) -> None:
+        with Path(path).open("r+b") as stream:
+            self._memory = mmap.mmap(stream.fileno(), 4)
+
+    def set(self, index: int) -> None:
+        """Say that the file with this index is run from now on."""
+        self._memory[:] = struct.pack("=i", index)
+
+
+def image_batch(images: np.ndarray, position: int, batch: int) -> np.ndarray:
+    """Images [batch, …] from ``position`` batches on, starting again at the first when they run out."""
+    return images[np.arange(position * batch, (position + 1) * batch) % len(images)]
+
+
+def stamps(invoke: Callable[[], None], calls: int) -> list[int]:
+    """Clock readings in ns before the first of so many calls, between them, and after the last."""
+    clock = time.perf_counter_ns
+    readings = [0] * (calls + 1)
+    readings[0] = clock()
+    for position in range(1, calls + 1):
+        invoke()
+        readings[position] = clock()
+    return readings
+
+
+def group_ns(invoke: Callable[[], None], calls: int) -> int:
+    """Time in ns of so many calls together, the clock read only before and after."""
+    rounds = repeat(None, calls)
+    start = time.perf_counter_ns()
+    for _ in rounds:
+        invoke()
+    return time.perf_counter_ns() - start
+
+
+def open_timed(
+    index: int, path: str, open_model: Callable[..., Session], first_images: np.ndarray, threads: int
+) -> tuple[Timed, float, float]:
+    """Open a file and run it once.
+
+    Returns:
+        The open file, the time to open it in ms, and the time of its first inference in ms (invoke alone).
+    """
+    start = time.perf_counter_ns()
+    session = open_model(Path(path), threads=threads)
+    opened = time.perf_counter_ns()
+    session.feed(session.to_native(first_images))
+    fed = time.perf_counter_ns()
+    session.invoke()
+    first = time.perf_counter_ns()
+    return Timed(index, session), (opened - start) / 1e6, (first - fed) / 1e6
+
+
+def warm_up(timed: Timed, images: np.ndarray, batch: int) -> None:
+    """Run a file until it is warm, and note the time of a call (median of the later half)."""
+    times: list[int] = []
+    start = time.perf_counter_ns()
+    while len(times) < WARM_UP_RUNS or time.perf_counter_ns() - start < WARM_UP_SECONDS * 1e9:
+        timed.session.feed(timed.session.to_native(image_batch(images, len(times), batch)))
+        before = time.perf_counter_ns()
+        timed.session.invoke()
+        times.append(time.perf_counter_ns() - before)
+    timed.call_seconds = float(np.median(times[len(times) // 2 :])) / 1e9
+
+
+def plan_cycles(call_seconds: Sequence[float], share_seconds: float, least_calls: int) -> int:
+    """In how many cycles (blocks of every file) a process measures.
+
+    As many as blocks of ``BLOCK_SECONDS`` fill each file's share of time; fewer and longer ones where a file
+    is so slow that one call a block would take longer than its share; never fewer than the calls wanted of
+    each file.
+    """
+    by_time = share_seconds / max(BLOCK_SECONDS, *call_seconds)
+    return max(least_calls, 1, math.ceil(by_time))
+
+
+def measure_block(timed: Timed, native: np.ndarray, block_seconds: float) -> None:
+    """Time one block on one image (or batch): the mean time of a call, and single calls for percentiles.
+
+    The mean, since a median of single calls would not see work that only some of them do; that the machine
+    interrupts a block now and then is left to the median over blocks.
+    """
+    invoke, call_seconds = timed.session.invoke, timed.call_seconds
+    timed.session.feed(native)
+    if call_seconds < REFILL_SECONDS:
+        group_ns(invoke, round(REFILL_SECONDS / call_seconds))
+    if call_seconds < GROUP_BELOW_SECONDS:
+        calls = math.ceil(block_seconds * GROUP_SHARE / call_seconds)
+        elapsed = group_ns(invoke, calls)
+        timed.blocks_us.append(elapsed / calls / 1e3)
+        singles = min(SINGLES_PER_BLOCK, math.ceil(block_seconds * (1 - GROUP_SHARE) / call_seconds))
+        readings = stamps(invoke, singles)
+        elapsed += readings[-1] - readings[0]
+        calls += singles
+    else:
+        calls = math.ceil(block_seconds / call_seconds)
+        readings = stamps(invoke, calls)
+        elapsed = readings[-1] - readings[0]
+        timed.blocks_us.append(elapsed / calls / 1e3)
+    timed.singles_us.extend((after - before) / 1e3 for before, after in pairwise(readings))
+    timed.measured_seconds += elapsed / 1e9
+    timed.measured_calls += calls
+
+
+def measure_conversion(timed: Timed, images: np.ndarray, cycle: int, batch: int) -> None:
+    """Time calls that quantize and feed a real image, run, fetch and dequantize: the mean of a block."""
+    session = timed.session
+    calls = max(1, min(SINGLES_PER_BLOCK, round(BLOCK_SECONDS / timed.call_seconds)))
+    real = [image_batch(images, cycle + step, batch) for step in range(calls)]
+    start = time.perf_counter_ns()
+    for one in real:
+        session.feed(session.to_native(one))
+        session.invoke()
+        session.from_native(session.fetch())
+    timed.conversion_us.append((time.perf_counter_ns() - start) / calls / 1e3)
+
+
+class Run:
+    """One job: the files of a process, opened, warmed and measured."""
+
+    def __init__(self, job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
+        self.job, self.tell = job, tell
+        self.order = random.Random(job["seed"])
+        self.place = Place(job["place"])
+        # Read into memory, so that no page of the file is fetched while something is timed.
+        self.images = np.array(np.load(job["images"], mmap_mode="r")[: MOST_IMAGES * job["batch"]])
+        self.files: list[Timed] = []
+
+    def attempt(self, index: int, action: Callable[..., Any], *arguments: Any) -> Any:
+        """Do something with a file; what goes wrong is that file's failure."""
+        self.place.set(index)
+        try:
+            return action(*arguments)
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise FileFailedError(index, f"{type(error).__name__}: {reason}") from error
+
+    def open_all(self) -> None:
+        """Open every file in random order, and tell load time and the time of the first inference."""
+        module, _, function = self.job["opener"].partition(":")
+        open_model = getattr(importlib.import_module(module), function)
+        paths, threads = self.job["files"], self.job["threads"]
+        first = image_batch(self.images, 0, self.job["batch"])
+        indices = list(range(len(paths)))
+        self.order.shuffle(indices)
+        # Whatever is opened first pays for importing the runtime: one file is opened before, untimed.
+        self.attempt(indices[0], open_timed, indices[0], paths[indices[0]], open_model, first, threads)
+        for index in indices:
+            timed, load_ms, first_ms = self.attempt(
+                index, open_timed, index, paths[index], open_model, first, threads
+            )
+            self.files.append(timed)
+            self.tell({"event": "opened", "index": index, "load_ms": load_ms, "first_ms": first_ms})
+
+    def warm_all(self) -> None:
+        """Warm every file."""
+        for done, timed in enumerate(self.files):
+            self.attempt(timed.index, warm_up, timed, self.images, self.job["batch"])
+            # Warming takes longer than measuring.
+            self.tell({"event": "progress", "done": 0.6 * (done + 1) / len(self.files)})
+
+    def measure_all(self) -> None:
+        """Measure cycles of one block of each file in random order, until every file has its share."""
+        batch, share, least_calls = self.job["batch"], self.job["seconds"], self.job["calls"]
+        cycles = plan_cycles([timed.call_seconds for timed in self.files], share, least_calls)
+        with_conversion = {round(step * cycles / CONVERSION_CYCLES) for step in range(CONVERSION_CYCLES)}
+        cycle = 0
+        while cycle < cycles or (cycle < cycles * MOST_CYCLES_FACTOR and not self.enough()):
+            self.order.shuffle(self.files)
+            real = image_batch(self.images, cycle, batch)
+            for timed in self.files:
+                native = self.attempt(timed.index, timed.session.to_native, real)
+                self.attempt(timed.index, measure_block, timed, native, share / cycles)
+                if cycle in with_conversion:
+                    self.attempt(timed.index, measure_conversion, timed, self.images, cycle, batch)
+            cycle += 1
+            self.tell({"event": "progress", "done": min(1.0, 0.6 + 0.4 * cycle / cycles)})
+
+    def enough(self) -> bool:
+        """Whether every file has its share of time and calls."""
+        seconds, calls = self.job["seconds"], self.job["calls"]
+        return all(one.measured_seconds >= seconds and one.measured_calls >= calls for one in self.files)
+
+    def tell_times(self) -> None:
+        """Tell what was measured."""
+        for timed in self.files:
+            self.tell(
+                {
+                    "event": "timed",
+                    "index": timed.index,
+                    "blocks_us": timed.blocks_us,
+                    "singles_us": timed.singles_us,
+                    "conversion_us": timed.conversion_us,
+                    "calls": timed.measured_calls,
+                    "seconds": timed.measured_seconds,
+                }
+            )
+
+
+def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
+    """Open, warm and measure all files of the job.
+
+    Raises:
+        FileFailedError: One of them cannot be opened, fed or run.
+    """
+    one = Run(job, tell)
+    gc.disable()
+    one.open_all()
+    one.warm_all()
+    gc.collect()
+    gc.freeze()
+    processor, wall = time.process_time(), time.perf_counter()
+    one.measure_all()
+    share = (time.process_time() - processor) / (time.perf_counter() - wall)
+    one.tell_times()
+    tell({"event": "done", "processor_share": share})
+
+
+def main() -> int:
+    """Run the job on standard input; 0 when all files were measured, 1 when one failed (which, is told)."""
+    channel = os.fdopen(os.dup(1), "w")
+    # Whatever the runtimes print goes to the log, not into the conversation.
+    os.dup2(2, 1)
+
+    def tell(message: dict[str, Any]) -> None:
+        channel.write(json.dumps(message) + "\n")
+        channel.flush()
+
+    try:
+        run(json.load(sys.stdin), tell)
+    except FileFailedError as error:
+        tell({"event": "failed", "index": error.index, "reason": str(error)})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    # Without the interpreter's own clean-up: some runtimes crash in it, and the measurements are all told.
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)

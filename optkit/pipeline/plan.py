@@ -1,0 +1,120 @@
+"""What a run must make: models (each prefix of a recipe once) and files, keyed by the digest of their inputs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from typing import NamedTuple
+
+from optkit import registry
+from optkit.pipeline.settings import Settings
+from optkit.schema import Recipe, Skipped, Step
+from optkit.store import digest, source_digest
+
+BASELINE = "baseline"
+TRAINING_PACKAGES = ("numpy", "tensorflow", "tf_keras", "tensorflow-model-optimization")
+EXPORT_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
+RUNTIME_PACKAGES = ("ai-edge-litert", "onnxruntime", "numpy")
+TRAINING_SOURCES = ("data", "baselines", "techniques", "training.py", "keras_models.py", "pipeline/stages.py")
+EXPORT_SOURCES = ("exporters",)
+CHECK_SOURCES = ("verify", "readback", "runtimes", "pipeline/stages.py")
+MEASURE_SOURCES = ("measure", "runtimes", "readback", "statistics.py")
+
+
+class ModelStage(NamedTuple):
+    """A model to train: the baseline, or a technique applied to its parent."""
+
+    name: str
+    key: str
+    parent: str | None
+    steps: tuple[Step, ...]
+
+
+class FileStage(NamedTuple):
+    """A file to export."""
+
+    name: str
+    format: str
+    key: str
+    model: str
+    recipe: Recipe
+
+
+class Plan(NamedTuple):
+    """All that a run makes, parents before children."""
+
+    settings: Settings
+    recipes: list[Recipe]
+    models: list[ModelStage]
+    files: list[FileStage]
+    skipped: list[Skipped]
+
+    def model(self, name: str) -> ModelStage:
+        """The model stage of that name."""
+        return next(stage for stage in self.models if stage.name == name)
+
+
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions, without importing anything."""
+    return {package: version(package) for package in packages}
+
+
+def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Plan:
+    """Lay out the stages; a prefix that recipes share is trained once."""
+    root = digest(
+        {
+            "stage": "train",
+            "baseline": settings.baseline,
+            "epochs": settings.epochs,
+            "data": data_sha256,
+            "train_samples": settings.train_samples,
+            "seed": settings.seed,
+            # The number of threads decides the order of float additions.
+            "threads": len(os.sched_getaffinity(0)),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "packages": versions(TRAINING_PACKAGES),
+            "code": source_digest(TRAINING_SOURCES),
+        }
+    )
+    models = [ModelStage(BASELINE, root, None, ())]
+    files, skipped = [], []
+    for recipe in recipes:
+        parent = models[0]
+        for index, step in enumerate(recipe.techniques):
+            key = digest({"parent": parent.key, "step": step, "skip_layers": settings.skip_layers})
+            stage = next((known for known in models if known.key == key), None)
+            if stage is None:
+                name = "+".join(recipe.name.split("+")[: index + 1])
+                if any(known.name == name for known in models):
+                    name = f"{name}-{key[:8]}"
+                stage = ModelStage(name, key, parent.name, recipe.techniques[: index + 1])
+                models.append(stage)
+            parent = stage
+        for file_format in settings.formats:
+            reason = registry.by_format("exporters", file_format).unsupported(recipe)
+            if reason:
+                skipped.append(Skipped(recipe.name, file_format, reason))
+                continue
+            key = _file_key(parent, recipe, file_format, settings)
+            files.append(FileStage(recipe.name, file_format, key, parent.name, recipe))
+    return Plan(settings, recipes, models, files, skipped)
+
+
+def _file_key(model: ModelStage, recipe: Recipe, file_format: str, settings: Settings) -> str:
+    return digest(
+        {
+            "stage": "export",
+            "model": model.key,
+            "precision": recipe.precision,
+            "name": recipe.name,
+            "format": file_format,
+            "io": settings.io,
+            "opset": settings.opset,
+            "calibration": [settings.calibration_method, settings.calibration_count],
+            "skip_layers": settings.skip_layers,
+            "packages": versions(EXPORT_PACKAGES),
+            "code": source_digest(EXPORT_SOURCES),
+        }
+    )

@@ -1,0 +1,269 @@
+"""Runs a plan in a run folder: what is there and intact is kept, the rest is made, then the report is written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from optkit import data, registry, store, workers
+from optkit.errors import EnvironmentFailedError, InputError
+from optkit.pipeline import figures, outputs
+from optkit.pipeline.plan import BASELINE, CHECK_SOURCES, RUNTIME_PACKAGES, FileStage, ModelStage, Plan, make_plan, versions
+from optkit.pipeline.progress import Event, OnEvent, Schedule
+from optkit.pipeline.settings import Settings, resolve
+from optkit.schema import Report, Skipped
+from optkit.store import StageRecord, digest, source_digest
+from optkit.workers import Failure, Job, Workers
+
+if TYPE_CHECKING:
+    from optkit.data import Dataset
+
+LOG = logging.getLogger("optkit")
+# Imported once by the worker server; their screen output and start-up noise go to the log.
+PRELOAD = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "tf2onnx", "onnx", "onnxruntime")
+WORKER_ENVIRONMENT = {
+    # tensorflow-model-optimization works with Keras 2 (tf_keras) only.
+    "TF_USE_LEGACY_KERAS": "1",
+    # No accelerator is used, so none is looked for.
+    "CUDA_VISIBLE_DEVICES": "-1",
+    # The order of sets of strings must not find its way into artifact bytes.
+    "PYTHONHASHSEED": "0",
+}
+# Seconds that stages took on two cores for LeNet-5: only their ratios matter, for the time left.
+EPOCH_SECONDS = {"baseline": 8.0, "finetune": 8.0, "prune": 11.0, "cluster": 17.0, "qat": 14.0}
+TRACE_SECONDS = 4.0
+EXPORT_SECONDS = 3.0
+CHECK_SECONDS = 4.0
+
+
+def default_folder(settings: Settings) -> Path:
+    """Where a run goes when ``--out`` is not given."""
+    return Path(f"optkit-run-{settings.baseline}{'-quick' if settings.quick else ''}")
+
+
+def compress(
+    *,
+    recipes: Sequence[str] = (),
+    out: str | os.PathLike[str] | None = None,
+    command: str | None = None,
+    on_event: OnEvent | None = None,
+    **settings: Any,
+) -> Report:
+    """Train the baseline, compress it, export, verify and measure every file, and write the run folder.
+
+    Args:
+        recipes: Recipes such as ``prune:sparsity=0.8+int8``, or paths that end in ``.toml``; the standard set by
+            default.
+        out: The run folder; ``optkit-run-BASELINE`` by default.
+        command: The command to note as the one that makes it again.
+        on_event: Receives progress.
+        **settings: Fields of ``optkit.pipeline.Settings``, for example ``baseline="mlp-128"`` or ``seed=1``.
+
+    Returns:
+        The report that was written to ``report.json``; a file that failed has ``status == "failed"``.
+
+    Raises:
+        InputError: Something given cannot be used; nothing was done.
+        EnvironmentFailedError: A full disk, a killed worker; what was finished is kept.
+    """
+    chosen, named = resolve(settings, recipes)
+    folder = Path(out) if out is not None else default_folder(chosen)
+    dataset = data.load(chosen.data, train_samples=chosen.train_samples)
+    plan = make_plan(chosen, named, dataset.sha256)
+    store.prepare_folder(folder)
+    with store.locked(folder), _logged(folder):
+        LOG.info("run: %s", command or outputs.command_line(plan, folder))
+        return _run(plan, folder, dataset, command, on_event or _silent)
+
+
+def _silent(_: Event) -> None:
+    """No progress is wanted."""
+
+
+class _logged:  # noqa: N801  # used as a function: a context manager with state
+    """Sends the package's log to ``log.txt`` in the run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+
+    def __enter__(self) -> None:
+        LOG.setLevel(logging.INFO)
+        LOG.propagate = False
+        LOG.addHandler(self._handler)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is not None:
+            LOG.error("run ended: %s", kind.__name__ if kind else "", exc_info=error)
+            if isinstance(error, Exception):
+                error.add_note(f"log: {self._handler.baseFilename}")
+        LOG.removeHandler(self._handler)
+        self._handler.close()
+
+
+def _run(plan: Plan, folder: Path, dataset: Dataset, command: str | None, on_event: OnEvent) -> Report:
+    schedule = Schedule(_expected_seconds(plan, dataset), on_event)
+    arguments = {"folder": str(folder), "settings": msgspec.to_builtins(plan.settings)}
+    samples = {"train_samples": plan.settings.train_samples}
+    cores = len(os.sched_getaffinity(0))
+    with Workers(PRELOAD, WORKER_ENVIRONMENT, folder / "log.txt") as pool:
+        stages = _Stages(pool, folder, schedule)
+        refused = _make_models(plan, stages, arguments | samples)
+        plan = _without(plan, refused)
+        failures = stages.run("export", [_export_job(plan, file, arguments | samples) for file in plan.files], cores)
+        made = [file for file in plan.files if file.key not in failures]
+        keys = {file.key: _check_key(folder, file) for file in made}
+        crashed = stages.run("check", [_check_job(plan, file, keys[file.key], arguments) for file in made], cores)
+        failures |= {file.key: crashed[keys[file.key]] for file in made if keys[file.key] in crashed}
+    measured = figures.measure(plan, made, folder, dataset, schedule)
+    return outputs.write(plan, folder, dataset, keys, failures, measured, command)
+
+
+class _Stages:
+    """Runs jobs whose stage record is not there yet."""
+
+    def __init__(self, pool: Workers, folder: Path, schedule: Schedule) -> None:
+        self._pool = pool
+        self._folder = folder
+        self._schedule = schedule
+
+    def run(self, phase: str, jobs: Iterable[Job], at_once: int) -> dict[str, Failure]:
+        """Run what is missing; returns failures by stage key.
+
+        Raises:
+            EnvironmentFailedError: The disk is full or the like: going on would fail as well.
+        """
+        missing = []
+        for job in jobs:
+            if store.load_stage(self._folder, job.arguments["key"]) is None:
+                missing.append(job)
+            else:
+                self._schedule.keep(phase, job.name)
+
+        def on_event(job: Job, message: dict[str, Any]) -> None:
+            if message["event"] == "progress" and "total" in message:
+                text = f"epoch {message['epoch']}/{message['epochs']}, accuracy {message['accuracy']:.4f}"
+                self._schedule.advance(phase, job.name, message["done"] / message["total"], text)
+            elif message["event"] == "started":
+                LOG.info("%s %s: started", phase, job.name)
+                self._schedule.advance(phase, job.name, 0.0)
+            elif message["event"] in {"returned", "failed"}:
+                LOG.info("%s %s: %s", phase, job.name, message["event"])
+                self._schedule.advance(phase, job.name, 1.0)
+
+        results = self._pool.run(missing, at_once=at_once, on_event=on_event) if missing else {}
+        failures = {}
+        for job in missing:
+            result = results[job.name]
+            if not isinstance(result, Failure):
+                continue
+            error = workers.as_error(f"{phase} {job.name}", result)
+            if isinstance(error, EnvironmentFailedError):
+                raise error
+            failures[job.arguments["key"]] = result
+        return failures
+
+
+def _make_models(plan: Plan, stages: _Stages, arguments: dict[str, Any]) -> dict[str, str]:
+    """Train the baseline, then every technique after its parent, one at a time (each uses all cores).
+
+    Returns:
+        The reason for each model that could not be made.
+    """
+    refused: dict[str, str] = {}
+    for model in plan.models:
+        if model.parent in refused:
+            refused[model.name] = refused[model.parent]
+            continue
+        failed = stages.run("train", [_model_job(plan, model, arguments)], 1)
+        if not failed:
+            continue
+        failure = failed[model.key]
+        if model.name == BASELINE:
+            raise workers.as_error("training the baseline", failure)
+        refused[model.name] = failure.message
+    return refused
+
+
+def _without(plan: Plan, refused: dict[str, str]) -> Plan:
+    """The plan less the files whose model could not be made, which are listed as skipped with the reason."""
+    skipped = [Skipped(file.name, file.format, refused[file.model]) for file in plan.files if file.model in refused]
+    return plan._replace(
+        models=[model for model in plan.models if model.name not in refused],
+        files=[file for file in plan.files if file.model not in refused],
+        skipped=plan.skipped + skipped,
+    )
+
+
+def _model_job(plan: Plan, model: ModelStage, arguments: dict[str, Any]) -> Job:
+    own = {"key": model.key, "name": model.name}
+    if model.parent is None:
+        return Job(model.name, "optkit.pipeline.stages:train_baseline", arguments | own)
+    parent = plan.model(model.parent)
+    own |= {"parent_key": parent.key, "parent_name": parent.name, "steps": msgspec.to_builtins(model.steps)}
+    return Job(model.name, "optkit.pipeline.stages:apply_technique", arguments | own)
+
+
+def _file_arguments(plan: Plan, file: FileStage, key: str) -> dict[str, Any]:
+    return {
+        "key": key,
+        "name": file.name,
+        "format": file.format,
+        "model_key": plan.model(file.model).key,
+        "recipe": msgspec.to_builtins(file.recipe),
+    }
+
+
+def _export_job(plan: Plan, file: FileStage, arguments: dict[str, Any]) -> Job:
+    own = _file_arguments(plan, file, file.key) | {"model_name": file.model}
+    return Job(f"{file.name}.{file.format}", "optkit.pipeline.stages:export_file", arguments | own)
+
+
+def _check_job(plan: Plan, file: FileStage, key: str, arguments: dict[str, Any]) -> Job:
+    own = _file_arguments(plan, file, key)
+    return Job(f"{file.name}.{file.format}", "optkit.pipeline.stages:check_file", arguments | own)
+
+
+def _check_key(folder: Path, file: FileStage) -> str:
+    exported = _must_load(folder, file.key)
+    return digest(
+        {
+            "stage": "check",
+            "file": exported.files[0].sha256,
+            "export": file.key,
+            "packages": versions(RUNTIME_PACKAGES),
+            "code": source_digest(CHECK_SOURCES),
+        }
+    )
+
+
+def _must_load(folder: Path, key: str) -> StageRecord:
+    record = store.load_stage(folder, key)
+    if record is None:
+        raise InputError(f"files in {folder} were changed during the run; run the same command again")
+    return record
+
+
+def _expected_seconds(plan: Plan, dataset: Dataset) -> dict[tuple[str, str], float]:
+    share = len(dataset.train.labels) / 55_000
+    expected: dict[tuple[str, str], float] = {}
+    for model in plan.models:
+        if model.parent is None:
+            epochs = plan.settings.epochs or registry.load("baselines", plan.settings.baseline).TRAINING.epochs
+            cost = EPOCH_SECONDS["baseline"]
+        else:
+            step = model.steps[-1]
+            epochs, cost = step.params["epochs"], EPOCH_SECONDS.get(step.name, EPOCH_SECONDS["finetune"])
+        expected["train", model.name] = TRACE_SECONDS + epochs * cost * share
+    cores = len(os.sched_getaffinity(0))
+    for file in plan.files:
+        expected["export", f"{file.name}.{file.format}"] = EXPORT_SECONDS / cores
+        expected["check", f"{file.name}.{file.format}"] = CHECK_SECONDS / cores
+    return expected | figures.expected_seconds(plan)
+
+

@@ -1,0 +1,112 @@
+"""Everything that decides what a run makes, validated before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from optkit import recipes, registry
+from optkit.errors import InputError, nearest
+from optkit.schema import Recipe, Step
+
+QUICK_TRAIN_SAMPLES = 6_000
+# 500 is what TensorFlow's guide calls a typical representative data set; more moved no answer on MNIST.
+CALIBRATION_COUNT = 500
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a run is to make; the ``[settings]`` table of a TOML file has these keys.
+
+    Attributes:
+        baseline: Plug-in that builds the network.
+        data: Plug-in that loads the data set.
+        seed: Decides initial weights, order of examples and dropout.
+        epochs: Epochs of the baseline's training; the baseline's own number when ``None``.
+        quick: A small first look: 6,000 training images and few recipes.
+        formats: File formats to write.
+        opset: ONNX operator set.
+        calibration_method: How ONNX Runtime's static quantization finds activation ranges.
+        calibration_count: Images of the representative data set.
+        io: Type of input and output of integer TFLite files.
+        skip_layers: Keras layers that no technique changes and that stay float.
+        prefer: What the recommendation optimizes.
+        format: Recommend only a file of this format.
+        threads: Threads that a file is measured with.
+    """
+
+    baseline: str = "lenet5"
+    data: str = "mnist"
+    seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    epochs: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    quick: bool = False
+    formats: tuple[str, ...] = ()
+    opset: int = 17
+    calibration_method: Literal["minmax", "entropy", "percentile"] = "minmax"
+    calibration_count: Annotated[int, Meta(ge=1, le=50_000)] = CALIBRATION_COUNT
+    io: Literal["int8", "uint8", "float"] = "int8"
+    skip_layers: tuple[str, ...] = ()
+    prefer: Literal["size", "latency", "accuracy"] = "size"
+    format: str | None = None
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
+
+    @property
+    def train_samples(self) -> int | None:
+        """Training images to use; all when ``None``."""
+        return QUICK_TRAIN_SAMPLES if self.quick else None
+
+
+def resolve(given: Mapping[str, Any], recipe_arguments: Sequence[str]) -> tuple[Settings, list[Recipe]]:
+    """Settings and recipes from what the user gave, with defaults filled in.
+
+    ``fp32`` is always among the recipes, as the reference, and so is the control (``finetune+fp32``, as many epochs
+    as the longest recipe trains) when any recipe trains; a quick run has no control.
+
+    Args:
+        given: Settings that were given explicitly; they override those of a TOML file.
+        recipe_arguments: ``--recipe`` values: recipes, or paths that end in ``.toml``.
+
+    Raises:
+        InputError: Anything is unknown or out of range.
+    """
+    from_file, named = recipes.read_all(recipe_arguments)
+    merged = {**from_file, **given}
+    known = list(Settings.__struct_fields__)
+    for key in merged:
+        if key not in known:
+            raise InputError(f"unknown setting {key!r}: {nearest(key, known)}")
+    try:
+        settings = msgspec.convert(merged, Settings)
+    except msgspec.ValidationError as error:
+        raise InputError(f"settings: {error}") from error
+    registry.load("baselines", settings.baseline)
+    registry.load("data", settings.data)
+    formats = registry.formats()
+    for name in (*settings.formats, *filter(None, [settings.format])):
+        if name not in formats:
+            raise InputError(f"unknown format {name!r}: {nearest(name, formats)}")
+    settings = msgspec.structs.replace(settings, formats=tuple(sorted(set(settings.formats))) or tuple(formats))
+    if settings.format is not None and settings.format not in settings.formats:
+        raise InputError(
+            f"--format {settings.format!r}: expected one of the formats that are made, {', '.join(settings.formats)}"
+        )
+    if not named:
+        named = [recipes.parse(text) for text in (recipes.QUICK if settings.quick else recipes.STANDARD)]
+    return settings, recipes.name_apart(_with_references(named, quick=settings.quick))
+
+
+def _with_references(named: Sequence[Recipe], *, quick: bool) -> list[Recipe]:
+    complete = list(named)
+    if not any(recipe.steps == (Step("fp32"),) for recipe in complete):
+        complete.insert(0, recipes.parse("fp32"))
+    longest = max(
+        sum(step.params["epochs"] for step in recipe.techniques if step.name != "finetune") for recipe in complete
+    )
+    if longest and not quick and not any(step.name == "finetune" for recipe in complete for step in recipe.techniques):
+        after_plain = next(
+            (i for i, recipe in enumerate(complete) if recipe.techniques), len(complete)
+        )
+        complete.insert(after_plain, recipes.parse(f"finetune:epochs={longest}+fp32"))
+    return complete

@@ -1,0 +1,226 @@
+"""Recipes: an ordered list of techniques that ends in a precision, from the command line or TOML."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from optkit import registry
+from optkit.errors import InputError, nearest
+from optkit.schema import Recipe, Step
+
+STANDARD = (
+    "fp32",
+    "fp16",
+    "dynamic",
+    "int8",
+    "int16x8",
+    "prune+fp32",
+    "prune+fp16",
+    "prune+int8",
+    "cluster+int8",
+    "qat+int8",
+    "prune+qat+int8",
+    "prune+cluster+qat+int8",
+)
+# Few images make few steps: more epochs let pruning and rounding settle.
+QUICK = ("fp32", "int8", "prune:epochs=6+int8", "qat:epochs=2+int8")
+
+
+def precisions() -> list[str]:
+    """Every precision that some exporter writes, sorted."""
+    found: set[str] = set()
+    for name in registry.names("exporters"):
+        found.update(registry.load("exporters", name).PRECISIONS)
+    return sorted(found)
+
+
+def parse(text: str) -> Recipe:
+    """Read ``prune:sparsity=0.8,epochs=1+int8``.
+
+    Raises:
+        InputError: A step, parameter or value is unknown or out of range.
+    """
+    steps = []
+    for part in text.split("+"):
+        name, _, settings = part.partition(":")
+        params: dict[str, Any] = {}
+        for setting in filter(None, settings.split(",")):
+            key, equals, value = setting.partition("=")
+            if not equals or not key or not value:
+                raise InputError(f"recipe {text!r}: expected KEY=VALUE in step {name!r}, found {setting!r}")
+            if key.strip() in params:
+                raise InputError(f"recipe {text!r}: parameter {key.strip()!r} is given twice in step {name!r}")
+            params[key.strip()] = _value(value.strip())
+        steps.append(Step(name.strip(), params))
+    return check(steps, text)
+
+
+def _value(text: str) -> int | float | bool | str:
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def check(steps: Sequence[Step], text: str) -> Recipe:
+    """Validate steps against the plug-ins that are there and fill in every default.
+
+    Args:
+        steps: Techniques in order, then a precision.
+        text: The recipe as the user wrote it, for messages.
+
+    Raises:
+        InputError: No precision at the end, an unknown or repeated step, an unknown parameter, or a value out of range.
+    """
+    techniques, known_precisions = list(registry.names("techniques")), precisions()
+    if not steps or not steps[-1].name:
+        raise InputError(f"recipe {text!r}: expected steps that end in a precision ({', '.join(known_precisions)})")
+    for step in steps:
+        if step.name not in techniques and step.name not in known_precisions:
+            raise InputError(
+                f"recipe {text!r}: unknown step {step.name!r}: {nearest(step.name, techniques + known_precisions)}"
+            )
+    if steps[-1].name not in known_precisions:
+        raise InputError(
+            f"recipe {text!r}: expected a precision at the end ({', '.join(known_precisions)}), "
+            f"found {steps[-1].name!r}; for example {text}+int8"
+        )
+    for step in steps[:-1]:
+        if step.name in known_precisions:
+            raise InputError(f"recipe {text!r}: the precision {step.name!r} must be the last step")
+    repeated = [name for name, count in Counter(step.name for step in steps).items() if count > 1]
+    if repeated:
+        raise InputError(f"recipe {text!r}: step {repeated[0]!r} is named twice; name it once")
+    if steps[-1].params:
+        raise InputError(f"recipe {text!r}: the precision {steps[-1].name!r} takes no parameters")
+    filled = [_fill(step, text) for step in steps[:-1]]
+    _check_order(filled, text)
+    return Recipe("+".join(step.name for step in steps), (*filled, Step(steps[-1].name)))
+
+
+def _fill(step: Step, text: str) -> Step:
+    params_type = registry.load("techniques", step.name).Params
+    known = list(params_type.__struct_fields__)
+    for key in step.params:
+        if key not in known:
+            raise InputError(f"recipe {text!r}: {step.name} has no parameter {key!r}: {nearest(key, known)}")
+    try:
+        params = msgspec.convert(step.params, params_type)
+    except msgspec.ValidationError as error:
+        raise InputError(f"recipe {text!r}: {step.name}: {error}") from error
+    return Step(step.name, msgspec.to_builtins(params))
+
+
+def _check_order(steps: Sequence[Step], text: str) -> None:
+    """A step may say which steps it cannot follow: pruning after clustering would break the clusters."""
+    for index, step in enumerate(steps):
+        before = {earlier.name for earlier in steps[:index]}
+        refused = before & set(getattr(registry.load("techniques", step.name), "NOT_AFTER", {}))
+        for name in sorted(refused):
+            reason = registry.load("techniques", step.name).NOT_AFTER[name]
+            raise InputError(f"recipe {text!r}: {step.name} cannot follow {name}: {reason}")
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True):
+    steps: list[Step]
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    recipe: list[_Table] = []
+    settings: dict[str, Any] = {}
+
+
+def load_toml(path: Path) -> tuple[dict[str, Any], list[Recipe]]:
+    """Read a TOML file: ``[[recipe]]`` tables with ``steps = [{name = …, params = {…}}, …]``, and ``[settings]``.
+
+    Returns:
+        The settings as written (the caller validates them), and the recipes.
+
+    Raises:
+        InputError: The file is missing, is no TOML, or has an unknown key.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the recipe file {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not TOML: {error}") from error
+    try:
+        file = msgspec.convert(raw, _File)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"{path}: {error}; expected [[recipe]] tables with steps = [{{name = …, params = …}}], and [settings]"
+        ) from error
+    return file.settings, [check(t.steps, f"{path}: {'+'.join(s.name for s in t.steps)}") for t in file.recipe]
+
+
+def read_all(arguments: Iterable[str]) -> tuple[dict[str, Any], list[Recipe]]:
+    """Settings and recipes from ``--recipe`` values, each a recipe or a path that ends in ``.toml``."""
+    settings: dict[str, Any] = {}
+    recipes: list[Recipe] = []
+    for argument in arguments:
+        if argument.endswith(".toml"):
+            more, found = load_toml(Path(argument))
+            settings.update(more)
+            recipes.extend(found)
+        else:
+            recipes.append(parse(argument))
+    return settings, recipes
+
+
+def dump_toml(settings: dict[str, Any], recipes: Sequence[Recipe]) -> str:
+    """The TOML text that ``load_toml`` reads back to the same settings and recipes."""
+    lines = ["[settings]", *(f"{key} = {_toml(value)}" for key, value in sorted(settings.items()) if value is not None)]
+    for recipe in recipes:
+        lines += ["", "[[recipe]]", "steps = ["]
+        for step in recipe.steps:
+            params = ", ".join(f"{key} = {_toml(value)}" for key, value in step.params.items() if value is not None)
+            lines.append(f"    {{ name = {_toml(step.name)}, params = {{ {params} }} }},")
+        lines.append("]")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def name_apart(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """Drop exact repeats and append the values that differ where two recipes share a name (``prune-0.5+int8``)."""
+    unique: list[Recipe] = []
+    for recipe in recipes:
+        if not any(recipe.steps == kept.steps for kept in unique):
+            unique.append(recipe)
+    counts = Counter(recipe.name for recipe in unique)
+    named = []
+    for recipe in unique:
+        if counts[recipe.name] == 1:
+            named.append(recipe)
+            continue
+        rivals = [other for other in unique if other.name == recipe.name]
+        parts = []
+        for index, step in enumerate(recipe.steps):
+            differing = [
+                str(value).lower()
+                for key, value in step.params.items()
+                if any(rival.steps[index].params.get(key) != value for rival in rivals)
+            ]
+            parts.append("-".join([step.name, *differing]))
+        named.append(Recipe("+".join(parts), recipe.steps))
+    return named

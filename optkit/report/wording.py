@@ -1,0 +1,172 @@
+"""How figures and verdicts are put in words, the same on the terminal, in report.md and on the page.
+
+The doubt stands beside the number: ``2.0× [1.9, 2.1]``, ``7 lost, 5 gained of 10,000``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optkit.schema import Accuracy, Comparison, Interval, Speedup, Variant, Verdict
+
+MISSING = "–"
+"""Stands for a figure that was not measured."""
+
+_SPEED_WORDS = {"better": "faster", "worse": "slower", "no measurable difference": "no measurable difference"}
+
+
+def file_name(name: str, file_format: str) -> str:
+    """``NAME.tflite`` or ``NAME.onnx``, as in the run folder."""
+    return f"{name}.{file_format}"
+
+
+def count(number: int | None) -> str:
+    """A whole number with thousands apart."""
+    return MISSING if number is None else f"{number:,}"
+
+
+def mebibytes(number: int | None) -> str:
+    """Bytes in MiB or GiB, for approximate figures such as memory."""
+    if number is None:
+        return MISSING
+    return f"{number / 2**20:,.1f} MiB" if number < 2**30 else f"{number / 2**30:,.1f} GiB"
+
+
+def kilobytes(number: float | None) -> str:
+    """Bytes in kB (1,000 bytes), for axes and prose; the exact bytes stand elsewhere."""
+    return (
+        MISSING if number is None else f"{number / 1000:,.0f} kB" if number >= 10_000 else f"{number:,.0f} B"
+    )
+
+
+def percent(fraction: float | None, *, decimals: int = 2) -> str:
+    """A fraction in percent; two decimals are one image of the 10,000 of MNIST's test set."""
+    return MISSING if fraction is None else f"{100 * fraction:.{decimals}f} %"
+
+
+def percent_interval(interval: Interval | None, *, decimals: int = 2) -> str:
+    """An interval of fractions in percent, without the unit, to stand behind its figure."""
+    if interval is None:
+        return ""
+    return f"[{100 * interval[0]:.{decimals}f}, {100 * interval[1]:.{decimals}f}]"
+
+
+def microseconds(time_us: float | None) -> str:
+    """A time with three digits, in µs below 10 ms."""
+    if time_us is None:
+        return MISSING
+    if time_us >= 10_000:
+        return f"{time_us / 1000:,.{_decimals(time_us / 1000)}f} ms"
+    return f"{time_us:,.{_decimals(time_us)}f} µs"
+
+
+def three_digits(value: float) -> str:
+    """A figure with three digits, or all that stand before the point."""
+    return f"{value:,.{_decimals(value)}f}"
+
+
+def _decimals(value: float) -> int:
+    """Decimals that leave three digits: more would be noise of the machine."""
+    return 2 if value < 10 else 1 if value < 100 else 0
+
+
+def times(ratio: float | None) -> str:
+    """A ratio as ``4.12×``, with three digits."""
+    if ratio is None:
+        return MISSING
+    return f"{ratio:,.{3 if ratio < 0.1 else _decimals(ratio)}f}×"
+
+
+def speedup(value: Speedup | None) -> str:
+    """Speed-up with its interval, to as many decimals as the interval allows: ``2.0× [1.9, 2.1]``."""
+    if value is None:
+        return MISSING
+    low, high = value.ci95
+    decimals = 1 if high - low >= 0.1 and value.ratio >= 1 else 2
+    return f"{value.ratio:,.{decimals}f}× [{low:.{decimals}f}, {high:.{decimals}f}]"
+
+
+def speed_verdict(verdict: Verdict | None) -> str:
+    """The verdict on time, in words."""
+    return MISSING if verdict is None else _SPEED_WORDS[verdict]
+
+
+def flips(comparison: Comparison | None, total: int) -> str:
+    """Paired answers: ``7 lost, 5 gained of 10,000``."""
+    if comparison is None:
+        return MISSING
+    return f"{comparison.lost:,} lost, {comparison.gained:,} gained of {total:,}"
+
+
+def accuracy(value: Accuracy | None) -> str:
+    """Accuracy with its interval: ``99.03 % [98.82, 99.21]``."""
+    if value is None:
+        return MISSING
+    return f"{percent(value.top1)} {percent_interval(value.ci95)}"
+
+
+def size_ratio(variant: Variant, baseline: Variant | None, *, gzip: bool = False) -> float | None:
+    """Baseline's bytes / this file's bytes; over 1 is smaller. Both compressed, or neither."""
+    if variant.size is None or baseline is None or baseline.size is None:
+        return None
+    if gzip:
+        return baseline.size.gzip_bytes / variant.size.gzip_bytes
+    return baseline.size.file_bytes / variant.size.file_bytes
+
+
+def checks(variant: Variant) -> str:
+    """How many checks passed, with the names of those that did not."""
+    if not variant.checks:
+        return MISSING
+    failed = [check.name for check in variant.checks if not check.passed]
+    passed = f"{len(variant.checks) - len(failed)}/{len(variant.checks)}"
+    return f"{passed} (failed: {', '.join(failed)})" if failed else passed
+
+
+def cost(variant: Variant, baseline: Variant | None) -> str:
+    """What shipping this file gives and costs, against the baseline of its format, in one clause."""
+    if baseline is None or variant is baseline:
+        return "the reference itself: no compressed file was chosen over it"
+    parts = [_size_clause(size_ratio(variant, baseline)), _speed_clause(variant)]
+    parts.append(_accuracy_clause(variant.accuracy))
+    return ", ".join(part for part in parts if part)
+
+
+def _size_clause(ratio: float | None) -> str:
+    if ratio is None:
+        return "size not measured"
+    if ratio >= 1.005:
+        return f"{ratio:.1f}× smaller" if ratio >= 1.1 else f"{ratio:.2f}× smaller"
+    return f"{1 / ratio:.2f}× larger" if ratio <= 0.995 else "the same size"
+
+
+def _speed_clause(variant: Variant) -> str:
+    if variant.latency is None or variant.latency.speedup is None:
+        return "speed not measured"
+    value = variant.latency.speedup
+    if value.verdict == "no measurable difference":
+        return f"no measurable difference in speed ({speedup(value)})"
+    return f"{speedup(value)} {'faster' if value.verdict == 'better' else 'the speed (slower)'}"
+
+
+def _accuracy_clause(value: Accuracy | None) -> str:
+    if value is None or value.versus_baseline is None:
+        return "accuracy not measured"
+    versus = value.versus_baseline
+    change = f"{100 * (versus.gained - versus.lost) / value.total:+.2f} points"
+    words = {
+        "no measurable difference": "no measurable change in accuracy",
+        "better": f"measurably more accurate, by {change}",
+        "worse": f"measurably less accurate, by {change}",
+    }
+    return f"{words[versus.verdict]} ({flips(versus, value.total)})"
+
+
+def listed(words: Sequence[str], *, at_most: int = 6) -> str:
+    """Names in a sentence; a long list is cut with the number that is left out."""
+    if len(words) <= at_most:
+        return ", ".join(words)
+    return f"{', '.join(words[:at_most])} and {len(words) - at_most} more"

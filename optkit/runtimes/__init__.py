@@ -1,0 +1,66 @@
+"""Runtimes that execute model files: one interface for LiteRT and ONNX Runtime.
+
+No runtime imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from optkit import registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from optkit.readback import Port
+
+
+class Session(Protocol):
+    """A model file opened in its runtime.
+
+    ``feed``, ``invoke`` and ``fetch`` are apart so that ``invoke`` can be timed alone. Native arrays have the
+    dtype and shape [batch, …] of the model's own input and output.
+    """
+
+    input: Port
+    output: Port
+
+    def to_native(self, images: np.ndarray) -> np.ndarray:
+        """Quantize (or cast) and reshape real images float32 [batch, …] (0 to 1) to the input's own type."""
+
+    def from_native(self, outputs: np.ndarray) -> np.ndarray:
+        """Dequantize native outputs [batch, classes] to float32."""
+
+    def feed(self, native: np.ndarray) -> None:
+        """Set the input, resizing to its batch where that differs."""
+
+    def invoke(self) -> None:
+        """Run the model once."""
+
+    def fetch(self) -> np.ndarray:
+        """A copy of the native output [batch, classes]."""
+
+
+def open_model(path: Path, *, threads: int = 1) -> Session:
+    """Open a ``.tflite`` or ``.onnx`` file in its runtime, batch 1.
+
+    Raises:
+        InputError: The file cannot be opened, with the runtime's own reason.
+    """
+    runtime = registry.by_format("runtimes", path.suffix.lstrip("."))
+    session: Session = runtime.open_model(path, threads=threads)
+    return session
+
+
+def predict(session: Session, images: np.ndarray, *, batch: int = 1) -> np.ndarray:
+    """Native outputs [n, classes] for real images float32 [n, …], at the given batch."""
+    import numpy as np
+
+    rows = []
+    for start in range(0, len(images), batch):
+        session.feed(session.to_native(images[start : start + batch]))
+        session.invoke()
+        rows.append(session.fetch())
+    return np.concatenate(rows)

@@ -1,0 +1,143 @@
+"""LiteRT, which runs .tflite files (TensorFlow Lite's runtime in a package of its own)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optkit.errors import InputError
+from optkit.readback import Port
+from optkit.runtimes import _ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUMMARY = "LiteRT's interpreter with its XNNPACK delegate, one input and one output."
+SOURCE = "https://ai.google.dev/edge/litert"
+FORMAT = "tflite"
+
+_STDERR = 2
+
+
+def version() -> str:
+    """Version of the installed package."""
+    from importlib.metadata import version as installed
+
+    return installed("ai-edge-litert")
+
+
+def open_model(path: Path, *, threads: int = 1, reference_kernels: bool = False) -> LiteRTSession:
+    """Open a file, with room for batch 1.
+
+    Args:
+        path: The ``.tflite`` file.
+        threads: Threads of the kernels.
+        reference_kernels: Run LiteRT's plain kernels in place of XNNPACK's. The two differ by one step, so
+            the default is pinned and this is for finding out which of them is at fault.
+
+    Raises:
+        InputError: The file cannot be opened, with LiteRT's reason.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = OpResolverType.BUILTIN_REF if reference_kernels else OpResolverType.BUILTIN
+    try:
+        # From bytes, not by name: LiteRT maps the file, and a file replaced while mapped ends the process.
+        content = Path(path).read_bytes()
+        with _without_notices():
+            interpreter = Interpreter(
+                model_content=content, num_threads=threads, experimental_op_resolver_type=resolver
+            )
+            interpreter.allocate_tensors()
+    except OSError as error:
+        raise InputError(f"expected a .tflite file at {path}; it cannot be read: {error.strerror}") from error
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"LiteRT cannot open {path}: {reason}; export the model again") from error
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InputError(
+            f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}"
+        )
+    return LiteRTSession(interpreter, inputs[0], outputs[0])
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """Hold back what LiteRT's C++ code writes to the terminal; lines that are no notices follow afterwards.
+
+    The logger has no switch that Python reaches, so the file descriptor is turned aside while a model opens.
+    """
+    with tempfile.TemporaryFile() as held:
+        saved = os.dup(_STDERR)
+        os.dup2(held.fileno(), _STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(saved, _STDERR)
+            os.close(saved)
+            held.seek(0)
+            rest = b"".join(line for line in held if not line.startswith(b"INFO:"))
+            if rest:
+                os.write(_STDERR, rest)
+
+
+class LiteRTSession:
+    """An open .tflite file. See :class:`optkit.runtimes.Session`; ports have -1 for a dynamic batch."""
+
+    def __init__(self, interpreter: Any, model_input: dict[str, Any], model_output: dict[str, Any]) -> None:
+        self.input = _port(model_input)
+        self.output = _port(model_output)
+        self._interpreter = interpreter
+        self._input_index = int(model_input["index"])
+        self._output_index = int(model_output["index"])
+        self._shape = tuple(int(d) for d in model_input["shape"])
+        # Bound once: what is timed is one attribute look-up and the interpreter's own method.
+        self.invoke = interpreter.invoke
+
+    def to_native(self, images: np.ndarray) -> np.ndarray:
+        """Real images float32 [batch, …] to the input's own type and shape."""
+        return _ports.to_native(images, self.input)
+
+    def from_native(self, outputs: np.ndarray) -> np.ndarray:
+        """Native outputs [batch, classes] to float32."""
+        return _ports.from_native(outputs, self.output)
+
+    def feed(self, native: np.ndarray) -> None:
+        """Copy the input in, resizing where its shape differs.
+
+        Raises:
+            InputError: The model cannot run at this shape, with LiteRT's reason.
+        """
+        if native.shape != self._shape:
+            try:
+                self._interpreter.resize_tensor_input(self._input_index, native.shape)
+                with _without_notices():
+                    self._interpreter.allocate_tensors()
+            except (ValueError, RuntimeError) as error:
+                reason = " ".join(str(error).split())
+                shape = list(native.shape)
+                raise InputError(f"LiteRT cannot run the model at input shape {shape}: {reason}") from error
+            self._shape = native.shape
+        self._interpreter.set_tensor(self._input_index, native)
+
+    def fetch(self) -> np.ndarray:
+        """A copy of the native output [batch, classes]."""
+        return _ports.rows(self._interpreter.get_tensor(self._output_index))
+
+
+def _port(details: dict[str, Any]) -> Port:
+    quantization = details["quantization_parameters"]
+    quantized = len(quantization["scales"]) == 1
+    return Port(
+        name=details["name"],
+        dtype=np.dtype(details["dtype"]).name,
+        shape=tuple(int(d) for d in details["shape_signature"]),
+        scale=float(quantization["scales"][0]) if quantized else None,
+        zero_point=int(quantization["zero_points"][0]) if quantized else None,
+    )

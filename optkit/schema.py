@@ -1,0 +1,328 @@
+"""The records that stages exchange and that report.json is made of (version 1).
+
+Every quantity carries its unit in its name. A figure that was not measured is ``None``, never 0.
+All records are frozen; a JSON Schema is generated from them (``optkit/report/report.schema.json``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+SCHEMA_VERSION = 1
+
+Verdict = Literal["better", "worse", "no measurable difference"]
+Interval = tuple[float, float]
+
+
+class Step(Struct, frozen=True, forbid_unknown_fields=True):
+    """One step of a recipe: a technique, or the precision that ends it."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
+    """Techniques in order, then a precision."""
+
+    name: str
+    steps: tuple[Step, ...]
+
+    @property
+    def techniques(self) -> tuple[Step, ...]:
+        """The steps before the precision."""
+        return self.steps[:-1]
+
+    @property
+    def precision(self) -> Step:
+        """The last step."""
+        return self.steps[-1]
+
+
+class Check(Struct, frozen=True):
+    """One thing that was looked at, and what was seen.
+
+    ``passed`` is decided where the check is made; ``reason`` says why the limit is what it is.
+    """
+
+    name: str
+    passed: bool
+    observed: float | str | None
+    limit: float | str | None
+    unit: str
+    reason: str = ""
+
+
+class LayerNote(Struct, frozen=True):
+    """What a technique did with one layer, or why it left it alone."""
+
+    layer: str
+    changed: bool
+    reason: str
+
+
+class KernelExpectation(Struct, frozen=True):
+    """What must hold for a layer's kernel in the exported file.
+
+    Attributes:
+        layer: Name of the Keras layer.
+        elements: Number of weights, by which (and by order) the kernel is found in the file.
+        sparsity_at_least: Least share of zeros.
+        distinct_at_most: Most distinct values: per tensor in float files, per channel in quantized ones.
+        block_2_of_4: Whether each four consecutive input channels hold at least two zeros.
+    """
+
+    layer: str
+    elements: int
+    sparsity_at_least: float | None = None
+    distinct_at_most: int | None = None
+    block_2_of_4: bool = False
+
+
+class Why(Struct, frozen=True):
+    """The cause of a surprise, with the evidence."""
+
+    cause: str
+    detail: str
+
+
+class Size(Struct, frozen=True):
+    """Bytes of the file that ships, and where they are."""
+
+    file_bytes: int
+    gzip_bytes: int
+    weight_bytes: int
+    overhead_bytes: int
+    parameters: int
+    nonzero_parameters: int
+    bytes_by_kind: dict[str, int]
+
+
+class Compute(Struct, frozen=True):
+    """Arithmetic per inference, counted from the operators in the file."""
+
+    macs: int | None
+
+
+class Comparison(Struct, frozen=True):
+    """Paired comparison of two sets of answers to the same questions.
+
+    ``lost`` counts images that the reference gets right and this file wrong, ``gained`` the reverse;
+    ``p_value`` is the exact McNemar test's; ``difference_ci95`` is a fraction (this minus reference).
+    """
+
+    lost: int
+    gained: int
+    p_value: float
+    difference_ci95: Interval
+    verdict: Verdict
+
+
+class Accuracy(Struct, frozen=True):
+    """Accuracy of the exported file in its own runtime on the whole test set."""
+
+    correct: int
+    total: int
+    top1: float
+    ci95: Interval
+    confusion: list[list[int]]
+    versus_baseline: Comparison | None = None
+    versus_control: Comparison | None = None
+
+
+class AccuracyValidation(Struct, frozen=True):
+    """Accuracy on validation data, which is what choices are made on."""
+
+    correct: int
+    total: int
+    versus_baseline: Comparison | None = None
+
+
+class Flip(Struct, frozen=True):
+    """A test image whose answer differs from the baseline file's."""
+
+    index: int
+    baseline: int
+    answer: int
+    label: int
+
+
+class Speedup(Struct, frozen=True):
+    """Baseline's time / this time from paired blocks; over 1 is faster."""
+
+    ratio: float
+    ci95: Interval
+    verdict: Verdict
+
+
+class Latency(Struct, frozen=True):
+    """Time of one call of the runtime; ``p50_us`` is the median over processes of the block medians.
+
+    ``blocks_us[process][block]`` are the raw values: the median time of a call in each block.
+    """
+
+    p50_us: float
+    p90_us: float | None
+    p99_us: float | None
+    min_us: float
+    p50_with_conversion_us: float | None
+    samples: int
+    processes: int
+    threads: int
+    batch: int
+    load_ms: float
+    first_ms: float
+    blocks_us: list[list[float]]
+    speedup: Speedup | None = None
+
+
+class Memory(Struct, frozen=True):
+    """Peak resident set of a fresh process less that of the runtime alone: approximate."""
+
+    peak_rss_bytes: int
+
+
+class Parity(Struct, frozen=True):
+    """The file's outputs against its Keras variant's.
+
+    ``max_abs_error`` is in the unit of the (dequantized) outputs; ``max_error_steps`` in steps of the
+    output's scale, for integer outputs.
+    """
+
+    reference: str
+    max_abs_error: float
+    top1_agreement: float
+    passed: bool
+    images: int
+    mean_abs_error: float | None = None
+    max_error_steps: float | None = None
+
+
+class Variant(Struct, frozen=True):
+    """Everything known about one file that was written (or that failed to be)."""
+
+    name: str
+    format: str
+    runtime: str
+    recipe: Recipe
+    path: str
+    sha256: str | None
+    status: Literal["ok", "failed"]
+    failures: list[str] = []
+    checks: list[Check] = []
+    size: Size | None = None
+    compute: Compute | None = None
+    accuracy: Accuracy | None = None
+    accuracy_validation: AccuracyValidation | None = None
+    metrics: dict[str, Any] = {}
+    flips: list[Flip] = []
+    latency: Latency | None = None
+    memory: Memory | None = None
+    parity: Parity | None = None
+    layers: list[LayerNote] = []
+    why: list[Why] = []
+
+
+class Environment(Struct, frozen=True):
+    """The machine and the packages that the figures come from."""
+
+    cpu_model: str
+    cpu_flags: list[str]
+    cores: int
+    memory_bytes: int
+    os: str
+    python: str
+    packages: dict[str, str]
+    load_average_before: tuple[float, float, float] | None
+    load_average_after: tuple[float, float, float] | None = None
+
+
+class Calibration(Struct, frozen=True):
+    """Where the calibration images (the representative data set) came from."""
+
+    count: int
+    source: str
+    disjoint_from_test: bool
+
+
+class DataFacts(Struct, frozen=True):
+    """The data set and its split, in images."""
+
+    name: str
+    sha256: str
+    train: int
+    validation: int
+    test: int
+    calibration: Calibration
+
+
+class NoiseFloor(Struct, frozen=True):
+    """Speed ratio interval of the baseline measured against itself."""
+
+    format: str
+    low: float
+    high: float
+
+
+class Recommendation(Struct, frozen=True):
+    """The file to ship and the rule that chose it."""
+
+    variant: str
+    format: str
+    rule: str
+
+
+class Point(Struct, frozen=True):
+    """A file on the Pareto front of its format."""
+
+    variant: str
+    format: str
+
+
+class Skipped(Struct, frozen=True):
+    """A pair of recipe and format that was not made."""
+
+    name: str
+    format: str
+    reason: str
+
+
+class Epoch(Struct, frozen=True):
+    """One epoch of training; losses are means over the epoch's examples."""
+
+    loss: float
+    accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    seconds: float
+
+
+class Training(Struct, frozen=True):
+    """The learning curve of one training stage."""
+
+    stage: str
+    epochs: list[Epoch]
+
+
+class Report(Struct, frozen=True):
+    """report.json, version 1.
+
+    ``pictures`` has the test images that a flip names, once each: index in the test set (as a string) to a PNG
+    in base64 (``optkit.report.pictures``), so that the page is drawn from this record alone.
+    """
+
+    schema_version: int
+    optkit_version: str
+    created: str
+    command: str
+    warnings: list[str]
+    environment: Environment
+    data: DataFacts
+    noise_floor: list[NoiseFloor]
+    recommendation: Recommendation | None
+    pareto: list[Point]
+    skipped: list[Skipped]
+    training: list[Training]
+    variants: list[Variant]
+    pictures: dict[str, str] = {}

@@ -1,0 +1,180 @@
+"""The run folder on disk: atomic writes, content hashes, the lock, and cached stage results.
+
+A file is written under a temporary name in the same folder, flushed and renamed, so a reader sees the whole of
+it or nothing of it. A stage's result is a small JSON record that names its output files with their SHA-256; it is
+used again only while every one of them is there and intact.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from optkit.errors import EnvironmentFailedError, InputError
+
+TEMPORARY_PREFIX = ".optkit-tmp-"
+LOCK_NAME = ".lock"
+FOLDERS = ("artifacts", "models", "cache")
+
+
+class Produced(msgspec.Struct, frozen=True):
+    """A file that a stage wrote; ``path`` is relative to the run folder, with ``/``."""
+
+    path: str
+    sha256: str
+
+
+class StageRecord(msgspec.Struct, frozen=True):
+    """What a stage made: files, and a result that is small enough for JSON."""
+
+    key: str
+    stage: str
+    files: list[Produced]
+    result: dict[str, Any]
+    seconds: float
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a JSON-able value in canonical form (sorted keys, no spaces)."""
+    plain = msgspec.to_builtins(value)
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def source_digest(sources: Sequence[str]) -> str:
+    """SHA-256 over parts of the package's own code, so that a changed optkit does not serve an older one's results.
+
+    Args:
+        sources: Files and folders, relative to the package.
+    """
+    root = Path(__file__).parent
+    hasher = hashlib.sha256()
+    for source in sources:
+        for path in sorted((root / source).rglob("*.py")) if (root / source).is_dir() else [root / source]:
+            hasher.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return hasher.hexdigest()
+
+
+def write_atomically(destination: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``destination``, flush it and rename it into place.
+
+    The temporary file keeps the suffix, since some libraries choose the format by it.
+
+    Raises:
+        EnvironmentFailedError: The disk is full, or the folder has become unwritable.
+    """
+    temporary = destination.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{destination.name}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(destination)
+        _sync_folder(destination.parent)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}:
+            raise EnvironmentFailedError(
+                f"cannot write {destination}: {error.strerror}; free space or mend the folder, then run the same "
+                "command again: finished work is kept"
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(destination: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    write_atomically(destination, lambda path: path.write_bytes(data))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the run folder with its sub-folders and check that files can be written there.
+
+    Raises:
+        InputError: It is a file, or cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out expects a folder, found a file: {folder}; choose another --out")
+    try:
+        for name in FOLDERS:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"--out expects a folder that can be written, found {folder}: {error.strerror}; choose another --out"
+        ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run folder; the lock goes with the process, so a killed run leaves none behind.
+
+    Raises:
+        InputError: Another run holds it.
+    """
+    import fcntl
+
+    with (folder / LOCK_NAME).open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            holder = stream.read().strip() or "unknown"
+            raise InputError(
+                f"--out {folder} is in use by another run (process {holder}); wait for it or choose another --out"
+            ) from error
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        for left in folder.rglob(f"{TEMPORARY_PREFIX}*"):
+            left.unlink(missing_ok=True)
+        yield
+
+
+def describe_file(folder: Path, path: Path) -> Produced:
+    """A file of the run folder with its content hash."""
+    return Produced(path.relative_to(folder).as_posix(), sha256_file(path))
+
+
+def save_stage(folder: Path, record: StageRecord) -> None:
+    """Store a stage's result; its files must be in place already."""
+    write_bytes(folder / "cache" / f"{record.key}.json", msgspec.json.format(msgspec.json.encode(record)))
+
+
+def load_stage(folder: Path, key: str) -> StageRecord | None:
+    """A stored result, or ``None`` when it is missing, unreadable, or any of its files is missing or damaged."""
+    path = folder / "cache" / f"{key}.json"
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=StageRecord)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if record.key != key:
+        return None
+    for made in record.files:
+        file = folder / made.path
+        if not file.is_file() or sha256_file(file) != made.sha256:
+            return None
+    return record

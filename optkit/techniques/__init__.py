@@ -1,0 +1,150 @@
+"""Compression techniques, one module each, and the runner that checks each one's contract.
+
+A technique module defines ``SUMMARY``, ``SOURCE``, a frozen ``Params`` record with ranges, and three functions:
+
+- ``requires(model, work)`` gives the reason why the technique can do nothing with this model, else ``None``;
+- ``apply(model, work)`` returns a new trained model and one note for every layer; it must not change its input;
+- ``ensures(model, work, notes)`` measures the result: checks, and what must still hold in the exported file.
+
+Optionally ``NOT_AFTER`` maps names of techniques that it cannot follow to the reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optkit import registry
+from optkit.errors import InputError, InternalError
+from optkit.schema import Check, Epoch, KernelExpectation, LayerNote, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optkit.data import Dataset
+    from optkit.workers import Tell
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a technique gets besides the model.
+
+    Attributes:
+        params: The technique's own ``Params``.
+        history: The steps that made the model, oldest first; what they brought about must be kept.
+        data: Training and validation images (the test part is empty here).
+        seed: Decides the order of the examples.
+        skip_layers: Names of layers to leave alone.
+        tell: Progress.
+    """
+
+    params: Any
+    history: tuple[Step, ...]
+    data: Dataset
+    seed: int
+    skip_layers: tuple[str, ...]
+    tell: Tell
+
+    def follows(self, technique: str) -> bool:
+        """Whether that technique is among the steps that made the model."""
+        return any(step.name == technique for step in self.history)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A technique's result: the new model, a note for every layer, and the learning curve."""
+
+    model: Any
+    notes: list[LayerNote]
+    epochs: list[Epoch]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A result that the runner has checked."""
+
+    model: Any
+    notes: list[LayerNote]
+    epochs: list[Epoch]
+    checks: list[Check]
+    expectations: list[KernelExpectation]
+
+
+def copy_model(model: Any) -> Any:
+    """A tf_keras model with layers and weights of its own.
+
+    Wrapping a model's layers directly would share them with the caller's model, which then changes as well.
+    """
+    import tf_keras
+
+    copy = tf_keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def weights_digest(model: Any) -> str:
+    """SHA-256 over all weights of a Keras model, in order."""
+    hasher = hashlib.sha256()
+    for weight in model.get_weights():
+        hasher.update(weight.tobytes())
+    return hasher.hexdigest()
+
+
+def kernels(model: Any) -> dict[str, Any]:
+    """Kernels by layer name: what the pruning and clustering of a layer is about.
+
+    Returns:
+        Arrays with the output channel last ([height, width, in, out] or [in, out]; depthwise
+        [height, width, in, multiplier]), in layer order. Wrapped layers go by the inner layer's name.
+    """
+    found = {}
+    for layer in model.layers:
+        inner = getattr(layer, "layer", layer)
+        for attribute in ("depthwise_kernel", "kernel"):
+            weight = getattr(inner, attribute, None)
+            if weight is not None and hasattr(weight, "numpy"):
+                found[inner.name] = weight.numpy()
+                break
+    return found
+
+
+def run(name: str, model: Any, work: Work, layers: Sequence[str]) -> Outcome:
+    """Apply a technique and check its contract.
+
+    Args:
+        name: The technique.
+        model: The tf_keras model to start from.
+        work: Parameters, data and history.
+        layers: Names of the source model's layers; each must be reported once.
+
+    Raises:
+        InputError: The technique can do nothing with this model.
+        InternalError: The technique broke its contract: it changed its input, or left a layer unreported.
+    """
+    module = registry.load("techniques", name)
+    refusal = module.requires(model, work)
+    if refusal:
+        raise InputError(f"{name}: {refusal}")
+    before = weights_digest(model)
+    applied: Applied = module.apply(model, work)
+    if weights_digest(model) != before:
+        raise InternalError(f"technique {name} changed the model that it was given")
+    reported = [note.layer for note in applied.notes]
+    if sorted(reported) != sorted(layers):
+        raise InternalError(f"technique {name} must report every layer once: {layers}, found {reported}")
+    if any(not note.reason for note in applied.notes):
+        raise InternalError(f"technique {name} reported a layer without a reason")
+    checks, expectations = module.ensures(applied.model, work, applied.notes)
+    return Outcome(applied.model, applied.notes, applied.epochs, checks, expectations)
+
+
+def note_layers(layers: Sequence[str], changed: dict[str, str], skipped: dict[str, str]) -> list[LayerNote]:
+    """Notes in layer order: changed layers, skipped ones with their reason, and those without a kernel."""
+    notes = []
+    for layer in layers:
+        if layer in changed:
+            notes.append(LayerNote(layer, changed=True, reason=changed[layer]))
+        else:
+            notes.append(LayerNote(layer, changed=False, reason=skipped.get(layer, "has no kernel")))
+    return notes

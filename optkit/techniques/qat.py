@@ -1,0 +1,116 @@
+"""Quantization-aware training: trains with int8 rounding in the forward pass, and keeps zeros and clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta, Struct
+
+from optkit.schema import Check, KernelExpectation, LayerNote
+from optkit.techniques import Applied, Work, copy_model, note_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SUMMARY = "trains with int8 rounding in the forward pass (straight-through gradients); keeps zeros and clusters"
+SOURCE = (
+    "Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-only inference, "
+    "2018, arXiv:1712.05877, section 3; tensorflow-model-optimization (8-bit scheme, prune- and cluster-preserving)"
+)
+
+
+class Params(Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters: ``epochs`` of training, Adam's initial ``learning_rate`` (cosine to zero)."""
+
+    epochs: Annotated[int, Meta(ge=1, le=100)] = 1
+    learning_rate: Annotated[float, Meta(gt=0, le=0.1)] = 2e-4
+
+
+def _annotate(model: Any, work: Work) -> Any:
+    """The model with every layer marked for quantization but the skipped ones."""
+    import tf_keras
+    import tensorflow_model_optimization as tfmot
+
+    quantize = tfmot.quantization.keras
+    copy = copy_model(model)
+    if not work.skip_layers:
+        return quantize.quantize_annotate_model(copy)
+
+    def mark(layer: Any) -> Any:
+        if layer.name in work.skip_layers or isinstance(layer, tf_keras.layers.InputLayer):
+            return layer
+        return quantize.quantize_annotate_layer(layer)
+
+    marked = tf_keras.models.clone_model(copy, clone_function=mark)
+    for layer, source in zip(marked.layers, copy.layers, strict=True):
+        getattr(layer, "layer", layer).set_weights(source.get_weights())
+    return marked
+
+
+def requires(model: Any, work: Work) -> str | None:
+    """Every layer must be one that the 8-bit scheme knows."""
+    try:
+        _quantize(model, work)
+    except (RuntimeError, ValueError) as error:
+        return f"tensorflow-model-optimization cannot quantize this model: {' '.join(str(error).split())[:300]}"
+    return None
+
+
+def _quantize(model: Any, work: Work) -> Any:
+    """A quantize-aware copy, before training, with the scheme that keeps what earlier steps brought about."""
+    import tensorflow_model_optimization as tfmot
+
+    quantize, combine = tfmot.quantization.keras, tfmot.experimental.combine
+    scheme: Any
+    if work.follows("cluster"):
+        scheme = combine.Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=work.follows("prune"))
+    elif work.follows("prune"):
+        scheme = combine.Default8BitPrunePreserveQuantizeScheme()
+    else:
+        scheme = quantize.default_8bit.Default8BitQuantizeScheme()
+    with quantize.quantize_scope():
+        return quantize.quantize_apply(_annotate(model, work), scheme)
+
+
+def apply(model: Any, work: Work) -> Applied:
+    """Make a quantize-aware copy and train it."""
+    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import cluster_utils
+
+    from optkit.training import TrainingPlan, train
+
+    quantized = _quantize(model, work)
+    plan = TrainingPlan(work.params.epochs, 128, "adam", work.params.learning_rate, "cosine")
+    epochs = train(quantized, work.data.train, work.data.validation, plan, seed=work.seed, tell=work.tell)
+    if work.follows("cluster"):
+        quantized = cluster_utils.strip_clustering_cqat(quantized)
+    names = [layer.name for layer in model.layers]
+    wrapped = {_inner_name(layer) for layer in quantized.layers if hasattr(layer, "quantize_config")}
+    changed = {name: "weights and activations rounded to int8 in training" for name in names if name in wrapped}
+    skipped = {
+        name: "named in --skip-layer" if name in work.skip_layers else "needs no quantizer of its own" for name in names
+    }
+    return Applied(quantized, note_layers(names, changed, skipped), epochs)
+
+
+def _inner_name(layer: Any) -> str:
+    return str(getattr(layer, "layer", layer).name)
+
+
+def ensures(
+    model: Any,
+    work: Work,
+    notes: Sequence[LayerNote],
+) -> tuple[list[Check], list[KernelExpectation]]:
+    """Every quantized layer really has a quantizer; zeros and clusters are checked by the steps that made them."""
+    with_quantizer = {_inner_name(layer) for layer in model.layers if hasattr(layer, "quantize_config")}
+    changed = [note.layer for note in notes if note.changed]
+    missing = [name for name in changed if name not in with_quantizer]
+    check = Check(
+        "layers with a quantizer",
+        passed=bool(changed) and not missing,
+        observed=len(changed) - len(missing),
+        limit=len(changed),
+        unit="layers",
+        reason="a layer without one would be float in the exported file",
+    )
+    return [check], []

@@ -1,0 +1,137 @@
+"""Proves a file right: it opens in its runtime, answers as its Keras variant does, and is what it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from optkit import readback, registry, runtimes
+from optkit.errors import InputError
+from optkit.schema import Check, KernelExpectation, Parity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+# Of 1,000 images, at least one shows a fault that one image in 200 has, with 99.3 % probability.
+LEAST_IMAGES = 1000
+
+Names = tuple[str, ...]
+
+
+class Verification(Struct, frozen=True):
+    """What was looked at in one file. ``parity`` is ``None`` where the file gave no numbers to compare."""
+
+    parity: Parity | None
+    checks: list[Check]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+
+def verify_file(
+    path: Path,
+    *,
+    images: np.ndarray,
+    reference: np.ndarray,
+    precision: str,
+    integer_io: str | None,
+    expectations: tuple[KernelExpectation, ...] = (),
+    quantization_aware: bool = False,
+    source_ports: tuple[Names, Names] | None = None,
+    float_layers: Names = (),
+) -> Verification:
+    """Verify an exported file.
+
+    A defect of the file, up to one that its runtime refuses, is a failed check and no exception.
+
+    Args:
+        path: The ``.tflite`` or ``.onnx`` file.
+        images: Validation images float32 [n, …] as the source model takes them, n at least 1,000.
+        reference: The Keras variant's outputs on them, float32 [n, classes]; after quantization-aware
+            training those of the model with fake quantization.
+        precision: ``fp32``, ``fp16``, ``dynamic``, ``int8`` or ``int16x8``.
+        integer_io: Type of input and output that was asked for (``int8``, ``uint8``, ``int16``); ``None`` or
+            ``float`` for float32, which ONNX files always have.
+        expectations: What techniques promise about kernels, in layer order.
+        quantization_aware: Whether the reference already has the quantization in it, so that less may differ.
+        source_ports: Names of the source model's inputs and outputs, which the file must keep, if known.
+        float_layers: Layers that were left out of quantization on purpose.
+
+    Raises:
+        InputError: No runtime handles the suffix.
+    """
+    from optkit.verify import kernels, onnx_rules, structure
+
+    file_format = path.suffix.lstrip(".")
+    registry.by_format("runtimes", file_format)
+    parity, checks = _behaviour(path, images, reference, precision, quantization_aware=quantization_aware)
+    try:
+        facts = readback.read(path)
+    except InputError as error:
+        checks.append(Check("can be read back", passed=False, observed=str(error), limit=None, unit=""))
+        return Verification(parity, checks)
+    wanted_io = integer_io if integer_io and integer_io != "float" and file_format != "onnx" else "float32"
+    checks += structure.checks(facts, precision=precision, io_type=wanted_io, float_layers=float_layers)
+    if source_ports is not None:
+        checks.append(structure.names_kept(facts, source_ports))
+    checks += kernels.checks(facts, expectations)
+    if file_format == "onnx":
+        checks += onnx_rules.checks(path, facts)
+    return Verification(parity, checks)
+
+
+def _behaviour(
+    path: Path, images: np.ndarray, reference: np.ndarray, precision: str, *, quantization_aware: bool
+) -> tuple[Parity | None, list[Check]]:
+    """Run the file on the images, one by one as on a device, and judge its answers."""
+    from optkit.verify import collapse, input_range, parity
+
+    many = Check(
+        "enough images",
+        passed=len(images) >= LEAST_IMAGES and len(images) == len(reference),
+        observed=min(len(images), len(reference)),
+        limit=LEAST_IMAGES,
+        unit="images",
+        reason="of 1,000, one shows a fault that 1 in 200 has with 99.3 % probability (1 - 0.995^1000)",
+    )
+    try:
+        session = runtimes.open_model(path)
+        native = runtimes.predict(session, images)
+        together = runtimes.predict(session, images[:3], batch=3)
+    except Exception as error:  # noqa: BLE001 - whatever a runtime raises is a finding about the file.
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        opens = Check("opens in its runtime", passed=False, observed=reason, limit=None, unit="")
+        return None, [many, opens]
+    opens = Check("opens in its runtime", passed=True, observed="opened and run", limit=None, unit="")
+    found, parity_checks = parity.compare(
+        session.from_native(native),
+        reference,
+        limits=parity.limits_for(precision, quantization_aware=quantization_aware),
+        scale=session.output.scale,
+    )
+    checks = [
+        many,
+        opens,
+        _batches(together, native[:3]),
+        *parity_checks,
+        *collapse.checks(native, session.from_native(native), reference),
+        *input_range.checks(images, session.input),
+    ]
+    return found, checks
+
+
+def _batches(together: np.ndarray, alone: np.ndarray) -> Check:
+    """The file takes more than one image at a time."""
+    return Check(
+        "takes a batch of 3",
+        passed=together.shape == alone.shape,
+        observed=f"{list(together.shape)}",
+        limit=f"{list(alone.shape)}",
+        unit="",
+        reason="whole test sets run in batches; a batch frozen at export would not",
+    )

@@ -1,0 +1,167 @@
+"""The file's outputs against its Keras variant's."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+
+from optkit.errors import InputError, nearest
+from optkit.schema import Check, Parity
+
+REFERENCE = "the Keras variant's outputs on validation images"
+
+
+class Limits(Struct, frozen=True):
+    """How far a right file may be from its reference.
+
+    Outputs come in any unit (probabilities, logits), so errors are taken as shares: the mean error of the
+    spread (mean distance of an output from its class's mean over the images), the largest of the range
+    (largest output less smallest).
+    """
+
+    mean_of_spread: float
+    largest_of_range: float
+    agreement: float
+    reason: str
+
+
+# Measured on 2,000 images: LeNet-5, a sigmoid perceptron, and a network of depthwise, transposed and
+# normalization layers that gives logits, each in TFLite and ONNX. "Seen" is the worst of them, mean and
+# largest.
+LIMITS: dict[str, Limits] = {
+    "fp32": Limits(
+        2e-5, 5e-4, 0.999, "sums in another order; seen 5e-7 and 3e-6, deeper networks add up more"
+    ),
+    "fp16": Limits(
+        1e-2, 5e-2, 0.995, "weights round at 2^-11; seen 5e-4 and 8e-4, ONNX also computes in float16"
+    ),
+    "dynamic": Limits(5e-2, 0.2, 0.98, "8-bit weights, activations scaled per call; seen 7e-3 and 1e-2"),
+    "int16x8": Limits(
+        5e-2, 0.3, 0.98, "8-bit weights; outputs beyond calibration are clipped; seen 5e-3, 0.08"
+    ),
+    "int8": Limits(
+        0.1, 0.5, 0.98, "8 bits all through; outputs beyond calibration are clipped; seen 0.016, 0.08"
+    ),
+}
+# The reference has the same roundings; what is left comes from ties and from float32 sums in training.
+QUANTIZATION_AWARE = Limits(
+    3e-2, 0.15, 0.99, "the reference rounds as the file does, a step off carries on; seen 5e-3 and 0.023"
+)
+
+
+def limits_for(precision: str, *, quantization_aware: bool) -> Limits:
+    """The limits for a precision.
+
+    Args:
+        precision: A key of ``LIMITS``.
+        quantization_aware: The reference is a model with fake quantization; counts for ``int8`` only, since
+            other precisions do not do what it imitates.
+
+    Raises:
+        InputError: The precision has no limits.
+    """
+    if precision not in LIMITS:
+        raise InputError(f"no parity limits for precision {precision!r}: {nearest(precision, list(LIMITS))}")
+    return QUANTIZATION_AWARE if quantization_aware and precision == "int8" else LIMITS[precision]
+
+
+def compare(
+    outputs: np.ndarray, reference: np.ndarray, *, limits: Limits, scale: float | None
+) -> tuple[Parity | None, list[Check]]:
+    """Compare outputs.
+
+    Args:
+        outputs: The file's outputs, dequantized, float32 [n, classes].
+        reference: float32 [n, classes].
+        limits: What is allowed.
+        scale: Step of an integer output, ``None`` for float.
+
+    Returns:
+        The comparison (``None`` where shapes differ or the file gives no finite numbers) and its checks.
+    """
+    if outputs.shape != reference.shape:
+        seen, wanted = f"{list(outputs.shape)}", f"{list(reference.shape)}"
+        return None, [Check("output shape", passed=False, observed=seen, limit=wanted, unit="")]
+    if not np.isfinite(outputs).all():
+        share = float(np.mean(~np.isfinite(outputs)))
+        return None, [
+            Check("parity", passed=False, observed=share, limit=0.0, unit="share of NaN or infinity")
+        ]
+    error = np.abs(outputs.astype(np.float64) - reference)
+    spread = _spread(reference)
+    width = float(reference.max() - reference.min())
+    mean_share, largest_share = _share(float(error.mean()), spread), _share(float(error.max()), width)
+    checks = [
+        Check(
+            "mean error",
+            passed=mean_share <= limits.mean_of_spread,
+            observed=mean_share,
+            limit=limits.mean_of_spread,
+            unit="of the reference's spread",
+            reason=limits.reason,
+        ),
+        Check(
+            "largest error",
+            passed=largest_share <= limits.largest_of_range,
+            observed=largest_share,
+            limit=limits.largest_of_range,
+            unit="of the reference's range",
+            reason=limits.reason,
+        ),
+    ]
+    agreed = agreements(outputs, reference)
+    if reference.shape[1] > 1:
+        checks.append(
+            _agreement(agreed, reference, undecided=2 * limits.mean_of_spread * spread, limits=limits)
+        )
+    return Parity(
+        reference=REFERENCE,
+        max_abs_error=float(error.max()),
+        top1_agreement=float(agreed.mean()),
+        passed=all(check.passed for check in checks),
+        images=len(reference),
+        mean_abs_error=float(error.mean()),
+        max_error_steps=float(error.max() / scale) if scale else None,
+    ), checks
+
+
+def agreements(outputs: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Whether each image gets the reference's class, bool [n].
+
+    Quantized outputs tie. Where the reference's class shares the file's highest value with one other class it
+    counts as agreeing: which of the two a caller picks is the caller's rule, not the file's answer. More
+    than two at the top are no answer (else a file that gives the same value for all classes would agree with
+    everything).
+    """
+    best = reference.argmax(axis=1)
+    at_top = outputs == outputs.max(axis=1, keepdims=True)
+    agreed: np.ndarray = at_top[np.arange(len(best)), best] & (at_top.sum(axis=1) <= 2)
+    return agreed
+
+
+def _agreement(agreed: np.ndarray, reference: np.ndarray, *, undecided: float, limits: Limits) -> Check:
+    """Agreement on the images that the reference decides by more than the error allowed."""
+    ranked = np.sort(reference, axis=1)
+    decided = ranked[:, -1] - ranked[:, -2] > undecided
+    share = float(agreed[decided].mean()) if decided.any() else 0.0
+    return Check(
+        "top-1 agreement",
+        passed=share >= limits.agreement,
+        observed=share,
+        limit=limits.agreement,
+        unit=f"of the {int(decided.sum())} images that the reference decides",
+        reason="a lead under twice the mean error allowed may go either way; a tie of two counts as agreeing",
+    )
+
+
+def _spread(reference: np.ndarray) -> float:
+    """Mean distance of an output from its class's mean over the images."""
+    values = reference.astype(np.float64)
+    return float(np.abs(values - values.mean(axis=0)).mean())
+
+
+def _share(error: float, of: float) -> float:
+    """An error as a share; any error of a reference that does not vary is a whole."""
+    if of > 0:
+        return error / of
+    return 0.0 if error == 0 else 1.0

@@ -1,0 +1,214 @@
+"""Whether a file is the precision that it says, from what is stored in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optkit.errors import InputError, nearest
+from optkit.schema import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optkit.readback import Constant, ModelFacts, Operator
+
+SIGNATURE = "serving_default"
+# TFLite's converter leaves smaller kernels in float in a dynamic file (`kWeightsMinNumElementsDefault`).
+_DYNAMIC_LEAST_ELEMENTS = 1024
+# Kernels that dynamic quantization has no integer operator for.
+_NEVER_DYNAMIC = {"ConvTranspose", "DEPTHWISE_CONV_2D"}
+_QUANTIZERS = {"QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+_INTEGERS_8 = {"int8", "uint8"}
+
+Names = tuple[str, ...]
+
+
+def kernels_in_order(facts: ModelFacts) -> list[Constant]:
+    """Kernels in the order in which the file's operators use them."""
+    return sorted((c for c in facts.constants if c.role == "weight"), key=lambda c: c.operator)
+
+
+def checks(facts: ModelFacts, *, precision: str, io_type: str, float_layers: Names = ()) -> list[Check]:
+    """Check a file's structure.
+
+    Args:
+        facts: What is in the file.
+        precision: ``fp32``, ``fp16``, ``dynamic``, ``int8`` or ``int16x8``.
+        io_type: The type that input and output must have.
+        float_layers: Layers that were left out of quantization on purpose: their kernels may be float.
+
+    Raises:
+        InputError: There is no such precision.
+    """
+    if precision not in _PRECISIONS:
+        raise InputError(f"unknown precision {precision!r}: {nearest(precision, list(_PRECISIONS))}")
+    left_out = [c for c in kernels_in_order(facts) if _is_left_out(c, facts, float_layers)]
+    looked_at = [c for c in kernels_in_order(facts) if not any(c is other for other in left_out)]
+    found = [_builtin_only(facts), _io(facts, io_type), *_PRECISIONS[precision](facts, looked_at)]
+    if left_out:
+        names = ", ".join(c.name for c in left_out)
+        found.append(
+            Check(
+                "layers left in float",
+                passed=True,
+                observed=names,
+                limit=None,
+                unit="",
+                reason="as asked for",
+            )
+        )
+    return found
+
+
+def names_kept(facts: ModelFacts, source_ports: tuple[Names, Names]) -> Check:
+    """The source model's names of inputs and outputs: the signature's in TFLite, the graph's own in ONNX."""
+    own = tuple(p.name for p in facts.inputs), tuple(p.name for p in facts.outputs)
+    if facts.format == "tflite":
+        # A file without the signature has no names that a program could use.
+        own = facts.signatures.get(SIGNATURE, ((), ()))
+    same = sorted(own[0]) == sorted(source_ports[0]) and sorted(own[1]) == sorted(source_ports[1])
+    return Check(
+        "names kept",
+        passed=same,
+        observed=_arrow(own),
+        limit=_arrow(source_ports),
+        unit="",
+        reason="programs feed the model by these names",
+    )
+
+
+def _arrow(ports: tuple[Names, Names]) -> str:
+    return f"{', '.join(ports[0]) or 'none'} → {', '.join(ports[1]) or 'none'}"
+
+
+def _is_left_out(kernel: Constant, facts: ModelFacts, float_layers: Names) -> bool:
+    """Whether one of the parts of the kernel's or its operator's name is a layer that was left out."""
+    text = f"{kernel.name};{facts.operators[kernel.operator].name}".replace(";", "/").replace(":", "/")
+    return any(layer in text.split("/") for layer in float_layers)
+
+
+def _builtin_only(facts: ModelFacts) -> Check:
+    """No operator needs more than the runtime itself (no Flex, no custom, no vendor operator)."""
+    foreign = sorted({o.kind for o in facts.operators if ":" in o.kind})
+    return Check(
+        "only built-in operators",
+        passed=not foreign,
+        observed=", ".join(foreign) or "none other",
+        limit="none other",
+        unit="",
+        reason="a custom or Flex operator needs a library that devices do not have",
+    )
+
+
+def _io(facts: ModelFacts, io_type: str) -> Check:
+    seen = sorted({port.dtype for port in (*facts.inputs, *facts.outputs)})
+    return Check(
+        "input and output type", passed=seen == [io_type], observed=", ".join(seen), limit=io_type, unit=""
+    )
+
+
+def _all_of(name: str, kernels: list[Constant], dtypes: set[str], reason: str) -> Check:
+    """Every kernel is stored in one of these types, and there is one."""
+    others = [f"{c.name} ({c.dtype})" for c in kernels if c.dtype not in dtypes]
+    observed = ", ".join(others) or f"{len(kernels)} of {len(kernels)}"
+    wanted = " or ".join(sorted(dtypes))
+    return Check(
+        name,
+        passed=bool(kernels) and not others,
+        observed=observed if kernels else "no kernel",
+        limit=wanted,
+        unit="",
+        reason=reason,
+    )
+
+
+def _user(kernel: Constant, facts: ModelFacts) -> Operator:
+    return facts.operators[kernel.operator]
+
+
+def _activations(facts: ModelFacts, kernels: list[Constant], dtypes: set[str]) -> list[Check]:
+    """Operators with kernels take integers, and in TFLite nothing between input and output is float."""
+    users = [_user(c, facts) for c in kernels]
+    # The data is among the first inputs; kernels, scales and biases are integer as well, so one float shows.
+    wrong = [f"{u.name} ({', '.join(u.input_dtypes)})" for u in users if not _data_type(u) & dtypes]
+    found = [
+        Check(
+            "integer activations",
+            passed=not wrong and bool(users),
+            observed="; ".join(wrong) or f"{len(users)} of {len(users)} operators",
+            limit=" or ".join(sorted(dtypes)),
+            unit="",
+            reason="a float activation is computed in float, whatever the weights are",
+        )
+    ]
+    if facts.format == "tflite":
+        floats = [
+            o.name
+            for o in facts.operators
+            if o.kind not in _QUANTIZERS and "float32" in (*o.input_dtypes, *o.output_dtypes)
+        ]
+        found.append(
+            Check(
+                "no float between input and output",
+                passed=not floats,
+                observed=", ".join(floats) or "none",
+                limit="none",
+                unit="operators",
+                reason="integer-only devices cannot run a float operator",
+            )
+        )
+    return found
+
+
+def _data_type(operator: Operator) -> set[str]:
+    """Type of an operator's data; TFLite's transposed convolution has its output's shape first, the data third."""
+    position = 2 if operator.kind == "TRANSPOSE_CONV" else 0
+    return set(operator.input_dtypes[position : position + 1])
+
+
+def _fp32(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
+    quantized = sorted({o.kind for o in facts.operators if o.kind in _QUANTIZERS})
+    return [
+        _all_of("float32 kernels", kernels, {"float32"}, "fp32 is the reference: nothing in it is rounded"),
+        Check(
+            "nothing quantized",
+            passed=not quantized and not any(c.scales for c in facts.constants),
+            observed=", ".join(quantized)
+            or f"{sum(bool(c.scales) for c in facts.constants)} quantized tensors",
+            limit="0 quantized tensors",
+            unit="",
+        ),
+    ]
+
+
+def _fp16(_facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
+    return [_all_of("float16 kernels", kernels, {"float16"}, "half the bytes is what fp16 is for")]
+
+
+def _dynamic(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
+    large = [
+        c
+        for c in kernels
+        if c.values.size >= _DYNAMIC_LEAST_ELEMENTS and _user(c, facts).kind not in _NEVER_DYNAMIC
+    ]
+    reason = f"kernels under {_DYNAMIC_LEAST_ELEMENTS} values and transposed or depthwise ones stay float"
+    return [_all_of("int8 kernels", large, _INTEGERS_8, reason)]
+
+
+def _int8(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
+    kernel_check = _all_of("int8 kernels", kernels, {"int8"}, "a float kernel is four times as large")
+    return [kernel_check, *_activations(facts, kernels, _INTEGERS_8)]
+
+
+def _int16x8(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
+    kernel_check = _all_of("int8 kernels", kernels, {"int8"}, "weights keep 8 bits, activations have 16")
+    return [kernel_check, *_activations(facts, kernels, {"int16"})]
+
+
+_PRECISIONS: dict[str, Callable[[ModelFacts, list[Constant]], list[Check]]] = {
+    "fp32": _fp32,
+    "fp16": _fp16,
+    "dynamic": _dynamic,
+    "int8": _int8,
+    "int16x8": _int16x8,
+}

@@ -1,0 +1,256 @@
+"""Runs stages in fresh processes that start in milliseconds, although TensorFlow takes seconds to import.
+
+One server process imports the heavy packages, runs nothing, and forks a child for every job. So each stage starts
+from the same clean state (TensorFlow's name counters and random state end up in artifact bytes), its memory goes
+back to the system when it ends, and a crash in native code is an error message here. The server's and children's
+screen output goes to the log. When the process that asked dies, also by SIGKILL, the server sees the end of its
+input, kills its children and goes.
+
+Jobs are named by ``module:function``; the function gets a ``tell(dict)`` callable for progress and the job's
+keyword arguments, and returns something small and JSON-able (what is large goes into a file). All traffic is one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from optkit.errors import EnvironmentFailedError, InternalError, OptkitError
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Job(NamedTuple):
+    """One call of ``function`` (``module:function``) in a fresh process."""
+
+    name: str
+    function: str
+    arguments: dict[str, Any]
+
+
+class Failure(NamedTuple):
+    """A job that ended in an error; ``kind`` is the exception's name."""
+
+    kind: str
+    message: str
+    exit_code: int
+
+
+class Workers:
+    """A server process that runs jobs; use as a context manager.
+
+    Args:
+        preload: Modules that the server imports before it forks.
+        environment: Variables set before those imports.
+        log: File that receives the screen output of the server and of all jobs.
+    """
+
+    def __init__(self, preload: Sequence[str], environment: dict[str, str], log: Path) -> None:
+        self._preload = list(preload)
+        self._environment = environment
+        self._log = log
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()  # type: ignore[union-attr]  # opened as a pipe below
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()  # type: ignore[union-attr]
+        self._process = None
+
+    def _server(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
+                    [sys.executable, "-m", "optkit.workers", *self._preload],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env={**os.environ, **self._environment},
+                    text=True,
+                    # Ctrl-C must reach only the asking process, which then ends the server in order.
+                    start_new_session=True,
+                )
+        return self._process
+
+    def run(
+        self, jobs: Iterable[Job], *, at_once: int, on_event: Callable[[Job, dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Run jobs, at most ``at_once`` at a time, in the given order.
+
+        Returns:
+            For each job's name what its function returned, or a ``Failure``.
+
+        Raises:
+            EnvironmentFailedError: The server process died.
+        """
+        waiting, running, results = list(jobs), {}, {}
+        server = self._server()
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                job = waiting.pop(0)
+                running[job.name] = job
+                self._send(server, job)
+                on_event(job, {"event": "started"})
+            line = server.stdout.readline()  # type: ignore[union-attr]
+            if not line:
+                raise EnvironmentFailedError(
+                    f"the worker process ended unexpectedly (status {server.wait()}); perhaps memory ran out; "
+                    f"see {self._log}, then run the same command again: finished work is kept"
+                )
+            message = json.loads(line)
+            job = running[message["job"]]
+            if message["event"] == "returned":
+                results[job.name] = message["value"]
+            elif message["event"] == "failed":
+                results[job.name] = Failure(message["kind"], message["message"], message["exit_code"])
+            if message["event"] in {"returned", "failed"}:
+                del running[job.name]
+            on_event(job, message)
+        return results
+
+    @staticmethod
+    def _send(server: subprocess.Popen[str], job: Job) -> None:
+        try:
+            server.stdin.write(json.dumps(job._asdict()) + "\n")  # type: ignore[union-attr]
+            server.stdin.flush()  # type: ignore[union-attr]
+        except BrokenPipeError as error:
+            raise EnvironmentFailedError(f"the worker process is gone (status {server.wait()})") from error
+
+
+def expect_success(results: dict[str, Any]) -> dict[str, Any]:
+    """The results, when no job failed.
+
+    Raises:
+        OptkitError: The first failure, as the kind of error that the job raised.
+    """
+    for name, result in results.items():
+        if isinstance(result, Failure):
+            raise as_error(name, result)
+    return results
+
+
+def as_error(name: str, failure: Failure) -> OptkitError:
+    """The error to raise for a job that failed."""
+    kinds = {kind.__name__: kind for kind in _all_kinds(OptkitError)}
+    kind = kinds.get(failure.kind)
+    if kind is not None:
+        return kind(failure.message)
+    return InternalError(f"{name}: {failure.kind}: {failure.message}")
+
+
+def _all_kinds(root: type[OptkitError]) -> list[type[OptkitError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in _all_kinds(child))]
+
+
+def _say(channel: int, message: dict[str, Any]) -> None:
+    """Write one line; several children share the pipe, and only writes of up to PIPE_BUF bytes stay whole."""
+    data = (json.dumps(message) + "\n").encode()
+    if len(data) > select.PIPE_BUF:
+        raise InternalError(f"a message of {len(data)} bytes is too long for the worker pipe; write a file instead")
+    os.write(channel, data)
+
+
+def _child(channel: int, message: dict[str, Any]) -> None:
+    """Run one job in a forked child and leave without running the server's clean-up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    job = message["name"]
+
+    def tell(event: dict[str, Any]) -> None:
+        _say(channel, {"event": "progress", **event, "job": job})
+
+    try:
+        module, _, function = message["function"].partition(":")
+        value = getattr(importlib.import_module(module), function)(tell, **message["arguments"])
+        _say(channel, {"event": "returned", "job": job, "value": value})
+    except BaseException as error:  # noqa: BLE001  # whatever happened must reach the asking process
+        traceback.print_exc()
+        text = str(error) if isinstance(error, OptkitError) else " ".join(str(error).split())[:500]
+        _say(
+            channel,
+            {
+                "event": "failed",
+                "job": job,
+                "kind": type(error).__name__,
+                "message": text,
+                "exit_code": getattr(error, "exit_code", 70),
+            },
+        )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _reap(channel: int, children: dict[int, str]) -> None:
+    """Report children that died without a word (a crash in native code, or killed for want of memory)."""
+    while children:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        job = children.pop(pid)
+        if os.waitstatus_to_exitcode(status) != 0:
+            code = os.waitstatus_to_exitcode(status)
+            what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            _say(channel, {"event": "failed", "job": job, "kind": "Crash", "message": what, "exit_code": 5})
+
+
+def serve(preload: Sequence[str]) -> None:
+    """Import the modules, then fork a child for each job line on standard input until it ends."""
+    channel = os.dup(1)
+    os.set_inheritable(channel, False)
+    # Whatever libraries print goes to the log, not into the conversation.
+    os.dup2(2, 1)
+    for name in preload:
+        importlib.import_module(name)
+    wake_reader, wake_writer = os.pipe()
+    os.set_blocking(wake_writer, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+    children: dict[int, str] = {}
+    buffer = b""
+    while True:
+        ready, _, _ = select.select([0, wake_reader], [], [])
+        if wake_reader in ready:
+            os.read(wake_reader, 4096)
+            _reap(channel, children)
+        if 0 not in ready:
+            continue
+        data = os.read(0, 1 << 16)
+        if not data:
+            for pid in children:
+                os.kill(pid, signal.SIGKILL)
+            return
+        buffer += data
+        *lines, buffer = buffer.split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                os.close(0)
+                _child(channel, message)
+            children[pid] = message["name"]
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1:])

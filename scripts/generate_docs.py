@@ -1,0 +1,77 @@
+"""Writes what is generated from the code: the plug-in tables of README.md and the JSON Schema of report.json.
+
+``--check`` writes nothing and exits with 1 when something is out of date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from optkit import registry
+from optkit.cli.list import parameters
+from optkit.report.json_file import schema_text
+
+ROOT = Path(__file__).resolve().parent.parent
+START, END = "<!-- generated: {} -->\n", "<!-- end -->"
+
+
+def techniques() -> str:
+    """Markdown table of the techniques with parameters and source."""
+    rows = ["| technique | what it does | parameters | source |", "|---|---|---|---|"]
+    for name in registry.names("techniques"):
+        module = registry.load("techniques", name)
+        shown = ", ".join(f"`{text}`" for text in parameters(name)).replace("|", "\\|")
+        rows.append(f"| `{name}` | {module.SUMMARY} | {shown} | {module.SOURCE} |")
+    return "\n".join(rows) + "\n"
+
+
+def precisions() -> str:
+    """Markdown table of the precisions by file format."""
+    rows = ["| precision | format | what is real |", "|---|---|---|"]
+    for name in registry.names("exporters"):
+        module = registry.load("exporters", name)
+        rows += [f"| `{key}` | {module.FORMAT} | {text} |" for key, text in module.PRECISIONS.items()]
+    return "\n".join(rows) + "\n"
+
+
+def baselines() -> str:
+    """Markdown table of the baselines."""
+    rows = ["| baseline | network | source |", "|---|---|---|"]
+    for name in registry.names("baselines"):
+        module = registry.load("baselines", name)
+        rows.append(f"| `{name}` | {module.SUMMARY} | {module.SOURCE} |")
+    return "\n".join(rows) + "\n"
+
+
+def wanted() -> dict[Path, str]:
+    """Every generated file with the text that it should have."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, make in (("techniques", techniques), ("precisions", precisions), ("baselines", baselines)):
+        start = START.format(name)
+        head, mark, rest = readme.partition(start)
+        _, end, tail = rest.partition(END)
+        if not mark or not end:
+            sys.exit(f"README.md lacks the lines {start.strip()} … {END}")
+        readme = head + mark + make() + end + tail
+    return {ROOT / "README.md": readme, ROOT / "optkit/report/report.schema.json": schema_text()}
+
+
+def main() -> None:
+    """Write or check the generated files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when something is out of date")
+    check = parser.parse_args().check
+    stale = [path for path, text in wanted().items() if path.read_text(encoding="utf-8") != text]
+    if not check:
+        for path, text in wanted().items():
+            path.write_text(text, encoding="utf-8")
+        return
+    if stale:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+        sys.exit(f"out of date: {names}; run .venv/bin/python scripts/generate_docs.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Recipes are read strictly, and what is wrong is named with the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from optkit import recipes
+from optkit.errors import InputError
+from optkit.pipeline.settings import resolve
+from optkit.schema import Step
+
+
+def test_a_recipe_gets_all_defaults_and_its_name_has_no_parameters() -> None:
+    recipe = recipes.parse("prune:sparsity=0.8,epochs=1+int8")
+    assert recipe.name == "prune+int8"
+    prune, precision = recipe.steps
+    assert prune.params["sparsity"] == 0.8
+    assert prune.params["epochs"] == 1
+    assert prune.params["schedule"] == "polynomial"
+    assert precision == Step("int8")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prun+int8", "did you mean prune"),
+        ("prune:sparsty=0.5+int8", "did you mean sparsity"),
+        ("prune:sparsity=1.5+int8", "< 1.0"),
+        ("prune:sparsity=high+int8", "Expected `float`"),
+        ("prune:epochs=1.5+int8", "Expected `int`"),
+        ("prune:sparsity+int8", "expected KEY=VALUE"),
+        ("prune:sparsity=0.5,sparsity=0.6+int8", "given twice"),
+        ("prune", "expected a precision at the end"),
+        ("", "unknown step"),
+        ("int8+prune", "expected a precision at the end"),
+        ("fp16+int8", "must be the last step"),
+        ("prune+prune+int8", "named twice"),
+        ("int8:bits=4", "takes no parameters"),
+        ("qat+prune+int8", "put prune first"),
+        ("cluster+prune+int8", "put prune first"),
+        ("qat+cluster+int8", "put cluster first"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_the_reason(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message.replace("|", r"\|")):
+        recipes.parse(text)
+
+
+def test_recipes_that_share_a_name_get_the_values_that_differ() -> None:
+    named = recipes.name_apart([recipes.parse(f"prune:sparsity={value}+int8") for value in (0.5, 0.9, 0.5)])
+    assert [recipe.name for recipe in named] == ["prune-0.5+int8", "prune-0.9+int8"]
+
+
+def test_toml_round_trip(tmp_path: Path) -> None:
+    made = [recipes.parse("prune:pattern=2of4,sparsity=0.5+fp16"), recipes.parse("fp32")]
+    settings = {"baseline": "mlp-128", "seed": 3, "quick": True, "formats": ["onnx"], "opset": None}
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipes.dump_toml(settings, made), encoding="utf-8")
+    back, read = recipes.load_toml(path)
+    assert read == made
+    assert back == {"baseline": "mlp-128", "seed": 3, "quick": True, "formats": ["onnx"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[recipe]]\nsteps = [{name = 'int8'}]\ncolour = 'red'\n",
+        "[[recipes]]\nsteps = [{name = 'int8'}]\n",
+        "[[recipe]]\nsteps = [{nam = 'int8'}]\n",
+        "[[recipe]]\nsteps = 'int8'\n",
+        "[[recipe]\n",
+        "[[recipe]]\nsteps = [{name = 'prune', params = {sparsity = 2.0}}, {name = 'int8'}]\n",
+    ],
+)
+def test_a_wrong_toml_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"wrong\.toml"):
+        recipes.load_toml(path)
+
+
+def test_a_missing_toml_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none.toml"):
+        recipes.load_toml(tmp_path / "none.toml")
+
+
+def test_the_standard_set_has_the_reference_and_a_control_that_trains_as_long_as_the_longest_recipe() -> None:
+    _, named = resolve({}, [])
+    by_name = {recipe.name: recipe for recipe in named}
+    assert set(recipes.STANDARD) | {"finetune+fp32"} == set(by_name)
+    longest = sum(step.params["epochs"] for step in by_name["prune+cluster+qat+int8"].techniques)
+    assert by_name["finetune+fp32"].techniques[0].params["epochs"] == longest
+
+
+def test_fp32_is_always_made_and_a_recipe_without_training_needs_no_control() -> None:
+    _, named = resolve({}, ["int8"])
+    assert [recipe.name for recipe in named] == ["fp32", "int8"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"baseline": "lenet"}, "did you mean lenet5"),
+        ({"formats": ["tflit"]}, "did you mean tflite"),
+        ({"io": "int4"}, "Invalid enum value"),
+        ({"prefer": "beauty"}, "Invalid enum value"),
+        ({"seed": -1}, ">= 0"),
+        ({"epochs": 0}, ">= 1"),
+        ({"colour": "red"}, "unknown setting"),
+        ({"formats": ["onnx"], "format": "tflite"}, "expected one of the formats that are made"),
+    ],
+)
+def test_a_wrong_setting_is_refused(given: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve(given, [])
+
+
+def test_settings_of_a_toml_file_are_overridden_by_explicit_ones(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("[settings]\nseed = 1\nbaseline = 'mlp-128'\n[[recipe]]\nsteps = [{name = 'int8'}]\n", encoding="utf-8")
+    settings, named = resolve({"seed": 2}, [str(path)])
+    assert (settings.seed, settings.baseline) == (2, "mlp-128")
+    assert [recipe.name for recipe in named] == ["fp32", "int8"]

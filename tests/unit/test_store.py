@@ -1,0 +1,97 @@
+"""The run folder: whole files only, damage noticed, one run at a time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from optkit import store
+from optkit.errors import InputError
+from optkit.store import StageRecord
+
+
+def _record(folder: Path, name: str = "a.bin") -> StageRecord:
+    path = folder / "artifacts" / name
+    store.write_bytes(path, b"content")
+    return StageRecord("key", "stage", [store.describe_file(folder, path)], {"x": 1}, 0.5)
+
+
+def test_a_stage_is_found_again(tmp_path: Path) -> None:
+    store.prepare_folder(tmp_path)
+    record = _record(tmp_path)
+    store.save_stage(tmp_path, record)
+    assert store.load_stage(tmp_path, "key") == record
+
+
+def test_a_damaged_missing_or_unreadable_stage_is_not_used(tmp_path: Path) -> None:
+    store.prepare_folder(tmp_path)
+    store.save_stage(tmp_path, _record(tmp_path))
+    made = tmp_path / "artifacts" / "a.bin"
+    made.write_bytes(b"Content")
+    assert store.load_stage(tmp_path, "key") is None
+    made.unlink()
+    assert store.load_stage(tmp_path, "key") is None
+    store.save_stage(tmp_path, _record(tmp_path))
+    assert store.load_stage(tmp_path, "key") is not None
+    (tmp_path / "cache" / "key.json").write_bytes(b'{"key": "key", "stage"')
+    assert store.load_stage(tmp_path, "key") is None
+    assert store.load_stage(tmp_path, "other") is None
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    store.write_bytes(target, b"old")
+
+    def fail(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        store.write_atomically(target, fail)
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"mine")
+    with pytest.raises(InputError, match="found a file"):
+        store.prepare_folder(tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"mine"
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match="can be written"):
+        store.prepare_folder(tmp_path / "file" / "out")
+
+
+def test_a_second_run_stops_and_the_lock_goes_with_a_killed_process(tmp_path: Path) -> None:
+    store.prepare_folder(tmp_path)
+    code = (
+        "import sys, time, pathlib; from optkit import store\n"
+        "with store.locked(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"process {holder.pid}"), store.locked(tmp_path):
+            pass
+        holder.kill()
+    with store.locked(tmp_path):
+        pass
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    store.prepare_folder(tmp_path)
+    left = tmp_path / "artifacts" / f"{store.TEMPORARY_PREFIX}1-int8.tflite"
+    left.write_bytes(b"half")
+    with store.locked(tmp_path):
+        assert not left.exists()
+
+
+def test_digest_depends_on_content_and_not_on_the_order_of_keys() -> None:
+    assert store.digest({"a": 1, "b": [1.5]}) == store.digest({"b": [1.5], "a": 1})
+    assert store.digest({"a": 1}) != store.digest({"a": 2})
