@@ -266,8 +266,7 @@ def noise_floor(low: float, high: float) -> Interval:
         low: Lower bound of the ratio of the baseline to its copy.
         high: Upper bound.
     """
-    widest = max(high, 1 / low, 1.0)
-    return 1 / widest, widest
+    return min(low, 1 / high, 1.0), max(high, 1 / low, 1.0)
 
 
 def speed_verdict(interval: Interval, floor: Interval | None) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -61,25 +62,25 @@ def command(recipes: tuple[str, ...], out: str | None, skip_layers: tuple[str, .
     stopped, and redoes nothing that is there and intact.
     """
     from optkit.cli.progress import Display
-    from optkit.pipeline.run import compress
+    from optkit.pipeline.run import compress, default_folder
+    from optkit.pipeline.settings import resolve
+    from optkit.report import terminal
 
     settings = {name: options[name] for name in SETTINGS if options[name] is not None}
     if "formats" in settings:
         settings["formats"] = [name.strip() for name in settings["formats"].split(",") if name.strip()]
     if skip_layers:
         settings["skip_layers"] = list(skip_layers)
+    folder = Path(out) if out is not None else default_folder(resolve(settings, recipes)[0])
     with Display() as display:
         report = compress(
             recipes=recipes,
-            out=out,
+            out=folder,
             command=shlex.join(["optkit", *sys.argv[1:]]),
             on_event=display.update,
             **settings,
         )
-    from optkit.pipeline.run import folder_of
-    from optkit.report import terminal
-
-    terminal.show(report, folder_of(settings, out))
+    terminal.show(report, folder)
     failed = [f"{variant.name}.{variant.format}" for variant in report.variants if variant.status == "failed"]
     if failed:
         raise PartialError(f"{len(failed)} of {len(report.variants)} files failed: {', '.join(failed)}; see the report")

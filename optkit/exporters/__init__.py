@@ -118,6 +118,24 @@ def layers_in(graph_name: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part in known))
 
 
+def kernel_note(layer: str, stored: str, scales: int, *, asked: bool) -> LayerNote:
+    """What a file holds of a layer's kernel.
+
+    Args:
+        layer: The Keras layer.
+        stored: Type in the file.
+        scales: How many the kernel has: one for all, or one for each output channel; 0 where it has none.
+        asked: The layer was to stay in float.
+    """
+    if stored == "float32":
+        return LayerNote(
+            layer, changed=False, reason="float32 weights, as asked" if asked else "float32 weights"
+        )
+    per_channel = f", {scales} scales (one for each output channel)"
+    suffix = "" if not scales else per_channel if scales > 1 else ", one scale"
+    return LayerNote(layer, changed=True, reason=f"{stored} weights{suffix}")
+
+
 def float16_notes(skip_layers: tuple[str, ...]) -> list[LayerNote]:
     """What skipping a layer means where every weight is float16: nothing, since that is a float."""
     return [

@@ -22,6 +22,7 @@ KERNEL_INPUT = {
     "TRANSPOSE_CONV": 1,
 }
 _KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+_DEQUANTIZE = schema.BuiltinOperator.DEQUANTIZE
 _TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
 
 
@@ -151,12 +152,12 @@ def _node(model: Any, graph: Any, operator: Any, known_layers: tuple[str, ...]) 
     kind = code.customCode.decode() if code.customCode else _KINDS[builtin]
     inputs = [graph.tensors[index] for index in operator.inputs if index >= 0]
     outputs = [graph.tensors[index] for index in operator.outputs]
-    kernel = inputs[KERNEL_INPUT[kind]] if kind in KERNEL_INPUT else None
-    layers = _unique(tensor.name.decode() for tensor in outputs)
-    if (
-        not (named := [layer for name in layers for layer in layers_in(name, known_layers)])
-        and kernel is not None
-    ):
+    kernel = (
+        _stored_kernel(model, graph, operator.inputs[KERNEL_INPUT[kind]]) if kind in KERNEL_INPUT else None
+    )
+    named = [layer for tensor in outputs for layer in layers_in(tensor.name.decode(), known_layers)]
+    if not named and kernel is not None:
+        # The last operator's output has the signature's name. Kernels come second: equal ones may be shared.
         named = list(layers_in(kernel.name.decode(), known_layers))
     return Node(
         kind=kind,
@@ -167,6 +168,15 @@ def _node(model: Any, graph: Any, operator: Any, known_layers: tuple[str, ...]) 
         kernel_type=None if kernel is None else _TYPES[kernel.type],
         kernel_scales=0 if kernel is None else _scales(kernel),
     )
+
+
+def _stored_kernel(model: Any, graph: Any, index: int) -> Any:
+    """The tensor that holds a kernel; a float16 one passes through DEQUANTIZE on its way to the operator."""
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        if index in operator.outputs and max(code.builtinCode, code.deprecatedBuiltinCode) == _DEQUANTIZE:
+            return graph.tensors[operator.inputs[0]]
+    return graph.tensors[index]
 
 
 def _is_stored(model: Any, tensor: Any) -> bool:

@@ -1,11 +1,11 @@
-"""Edits ONNX graphs: names, batch axis, fusions that let ONNX Runtime use its integer kernels. Pure
-functions.
+"""Edits ONNX graphs: names, batch axis, and fusions that let ONNX Runtime use its integer kernels.
 
 Each takes a ``ModelProto`` and returns it, edited in place.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,11 +51,12 @@ def name_ports(model: ModelProto, inputs: Sequence[str], outputs: Sequence[str])
     return model
 
 
-def strip(model: ModelProto, name: str) -> ModelProto:
-    """Leave only what running the model needs: no remarks, inferred shapes or unused constants."""
+def tidy(model: ModelProto, name: str) -> ModelProto:
+    """Leave only what running the model needs, each node after those it reads from, as ONNX demands."""
     graph = model.graph
     graph.name, graph.doc_string, model.doc_string = name, "", ""
     del graph.value_info[:], model.metadata_props[:]
+    _keep(graph.node, _sorted(model, list(graph.node)))
     for node in graph.node:
         node.doc_string = ""
     used = {name for node in graph.node for name in node.input} | {port.name for port in graph.output}
@@ -66,8 +67,7 @@ def strip(model: ModelProto, name: str) -> ModelProto:
 
 
 def fuse_bias(model: ModelProto) -> ModelProto:
-    """MatMul by a constant, then Add of a constant vector, becomes Gemm, the layer that ORT has an integer
-    kernel for.
+    """MatMul by a constant, then Add of a constant vector, becomes Gemm, for which there is an integer kernel.
 
     Left apart, the sum is dequantized, added to in float and quantized again.
     """
@@ -90,7 +90,7 @@ def fuse_bias(model: ModelProto) -> ModelProto:
                 done.add(add.output[0])
                 continue
         fused.append(node)
-    _keep(model.graph.node, _sorted(model, fused))
+    _keep(model.graph.node, fused)
     return model
 
 
@@ -122,8 +122,7 @@ def unsign_activations(model: ModelProto) -> ModelProto:
 
 
 def quantize_before_clamping(model: ModelProto) -> ModelProto:
-    """Relu or Clip, then QuantizeLinear, becomes QuantizeLinear, then an integer Clip where one is still
-    needed.
+    """Relu or Clip, then QuantizeLinear, becomes QuantizeLinear, then an integer Clip if still needed.
 
     Rounding to a grid keeps the order of numbers, so Q(min(max(x, a), b)) = min(max(Q(x), Q(a)), Q(b))
     exactly. ONNX Runtime computes a convolution in integers only where QuantizeLinear follows at once; else
@@ -151,8 +150,8 @@ def quantize_before_clamping(model: ModelProto) -> ModelProto:
     return model
 
 
-def kernels(model: ModelProto) -> list[tuple[NodeProto, str, tuple[int, ...]]]:
-    """Every node that multiplies by a constant kernel, the type stored, and the shape of the kernel's scales."""
+def kernels(model: ModelProto) -> list[tuple[NodeProto, str, int]]:
+    """Every node that multiplies by a constant kernel, the type stored, and how many scales it has."""
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     producers = {name: node for node in model.graph.node for name in node.output}
     found = []
@@ -160,14 +159,14 @@ def kernels(model: ModelProto) -> list[tuple[NodeProto, str, tuple[int, ...]]]:
         if node.op_type not in KERNEL_INPUT:
             continue
         name = node.input[KERNEL_INPUT[node.op_type]]
-        scales: tuple[int, ...] = ()
+        scales = 0
         while name not in stored and name in producers and producers[name].op_type in _KERNEL_STEPS:
             step = producers[name]
             if step.op_type == "DequantizeLinear":
-                scales = tuple(stored[step.input[1]].dims)
+                scales = math.prod(stored[step.input[1]].dims)
             name = step.input[0]
         if name in stored:
-            kind = TensorProto.DataType.Name(stored[name].data_type).lower()
+            kind = helper.tensor_dtype_to_np_dtype(stored[name].data_type).name
             found.append((node, kind, scales))
     return found
 

@@ -17,18 +17,20 @@ from optkit.exporters import (
     calibration_images,
     check_skipped,
     float16_notes,
+    kernel_note,
     layer_names,
     layers_in,
     quantization_aware_reason,
     source_name,
 )
-from optkit.schema import LayerNote, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import numpy as np
     from onnx import ModelProto
+
+    from optkit.schema import LayerNote, Recipe
 
 SUMMARY = "ONNX, one file, float32 in and out, any batch size, with the source model's input and output names"
 SOURCE = "tf2onnx; onnxruntime.quantization (QDQ format); Jacob et al. (2018), arXiv:1712.05877"
@@ -48,8 +50,8 @@ def unsupported(recipe: Recipe) -> str | None:
     """Why this format cannot do the recipe; ``None`` where it can."""
     if recipe.precision.name == "int16x8":
         return (
-            "ONNX Runtime has no integer kernel for 16-bit activations on a CPU: QuantizeLinear takes int16 (opset "
-            "21), but QLinearConv and QGemm take 8 bits only, so every layer would be dequantized and run in float32"
+            "ONNX Runtime has no integer kernel for 16-bit activations on a CPU: QuantizeLinear takes int16 "
+            "(opset 21), but QLinearConv and QGemm take 8 bits only, so every layer would be computed in float32"
         )
     return quantization_aware_reason(recipe)
 
@@ -264,7 +266,7 @@ def _finish(made: ModelProto, model: Any) -> ModelProto:
     from optkit.exporters import _onnx_graph
 
     outputs = [source_name(name) for name in model.output_names]
-    return _onnx_graph.strip(_onnx_graph.name_ports(made, model.input_names, outputs), model.name)
+    return _onnx_graph.tidy(_onnx_graph.name_ports(made, model.input_names, outputs), model.name)
 
 
 def _check(job: ExportJob, finished: ModelProto, known: tuple[str, ...]) -> list[LayerNote]:
@@ -278,12 +280,5 @@ def _check(job: ExportJob, finished: ModelProto, known: tuple[str, ...]) -> list
         asked = bool(set(job.skip_layers).intersection(layers))
         if precision in ("int8", "dynamic") and stored not in ("int8", "uint8") and not asked:
             raise InternalError(f"not an integer file: {node.op_type} {node.name} stores a {stored} kernel")
-        notes.append(_note(next(iter(layers), node.name), stored, scales, asked=asked))
+        notes.append(kernel_note(next(iter(layers), node.name), stored, scales, asked=asked))
     return notes + (float16_notes(job.skip_layers) if precision == "fp16" else [])
-
-
-def _note(layer: str, stored: str, scales: tuple[int, ...], *, asked: bool) -> LayerNote:
-    if stored == "float":
-        return LayerNote(layer, changed=False, reason="float32, as asked" if asked else "float32 weights")
-    per = f", {scales[0]} scales (one for each output channel)" if scales else ""
-    return LayerNote(layer, changed=True, reason=f"{stored} weights{per}")

@@ -15,6 +15,7 @@ from optkit.exporters import (
     calibration_images,
     check_skipped,
     float16_notes,
+    kernel_note,
     layer_names,
     quantization_aware_reason,
 )
@@ -303,9 +304,5 @@ def _check_integer(found: list[Node], skip_layers: tuple[str, ...]) -> None:
 
 def _note(node: Node, skip_layers: tuple[str, ...]) -> LayerNote:
     name = next(iter(node.layers), node.output)
-    if node.kernel_type == "float32":
-        asked = set(skip_layers).intersection(node.layers)
-        return LayerNote(name, changed=False, reason="float32, as asked" if asked else "float32 weights")
-    per = "one for each output channel" if node.kernel_scales > 1 else "one for all"
-    scales = f", {node.kernel_scales} scales ({per})" if node.kernel_scales else ""
-    return LayerNote(name, changed=True, reason=f"{node.kernel_type} weights{scales}")
+    asked = bool(set(skip_layers).intersection(node.layers))
+    return kernel_note(name, str(node.kernel_type), node.kernel_scales, asked=asked)

@@ -1,4 +1,4 @@
-"""Times files against each other, interleaved in random order over several fresh processes (design, section 7).
+"""Times files against each other, interleaved in random order over several fresh processes (design, part 7).
 
 All files of one format are open in one process at a time, with a second copy of the baseline: what that copy
 seems to gain or lose is the noise floor. ``latency_worker`` does the timing; raw values come back and are
@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 import struct
 import tempfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -21,6 +20,9 @@ from optkit import statistics
 from optkit.errors import EnvironmentFailedError, InputError
 from optkit.measure.fresh_process import SILENCE_SECONDS, WorkerDiedError, converse
 from optkit.schema import Latency, NoiseFloor, Speedup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 # Design, section 7: at least so many calls of each file, over all processes.
 LEAST_CALLS = 50
@@ -196,7 +198,7 @@ def _one_process(
 
 
 def _collect(rounds: list[list[dict[str, Any]]], path: str, *, copy: bool) -> FileTimes:
-    """One file's times over all processes; of a path that was open twice the first is the file, the last the copy."""
+    """One file's times over all processes; where it was opened twice, the last is the copy."""
     mine = [[record for record in records if record["path"] == path][-1 if copy else 0] for records in rounds]
     return FileTimes(
         load_ms=[record["load_ms"] for record in mine],
@@ -234,7 +236,8 @@ def summarize(result: LatencyResult, path: Path | str) -> Latency:
         p50_us=_headline(times.blocks_us),
         p90_us=statistics.percentile_or_none(singles, 90),
         p99_us=statistics.percentile_or_none(singles, 99),
-        min_us=min(singles),
+        # A single call has the reading of the clock in it, a group of calls has not.
+        min_us=min(*singles, *(value for process in times.blocks_us for value in process)),
         p50_with_conversion_us=_headline(times.conversion_us),
         samples=len(singles),
         processes=len(times.blocks_us),
@@ -269,8 +272,8 @@ def doubts(result: LatencyResult) -> list[str]:
     floor = _floor(result)
     if floor is not None and floor[1] > WIDE_FLOOR:
         found.append(
-            f"noisy machine: the baseline measured against itself gives a speed ratio between {floor[0]:.2f} and "
-            f"{floor[1]:.2f}; smaller differences cannot be told"
+            f"noisy machine: the baseline measured against itself gives a speed ratio between {floor[0]:.2f} "
+            f"and {floor[1]:.2f}; smaller differences cannot be told"
         )
     return found
 

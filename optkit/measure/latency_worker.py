@@ -15,11 +15,12 @@ import math
 import mmap
 import os
 import random
+import resource
 import struct
 import sys
 import time
 from dataclasses import dataclass, field
-from itertools import pairwise, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
 # Design, section 7: warm-up is at least so many runs and so long, for each file in each process.
 WARM_UP_RUNS = 5
 WARM_UP_SECONDS = 0.5
-# A block is 5 ms: 50,000 times what reading the clock costs (0.1 µs), and short enough that most blocks pass
-# without the kernel taking the core away (time slices are 3 ms and up on a loaded machine), and that drift
-# hits a cycle as one.
+# Long beside the 0.1 µs that reading the clock takes, and short enough that drift hits all files of a cycle
+# alike.
 BLOCK_SECONDS = 5e-3
-# Below this a call's own time stamps (two readings of the clock, 0.1 µs) would be over 0.1 % of it.
-GROUP_BELOW_SECONDS = 100e-6
-# Calls in a group take three quarters of the block, single calls (for percentiles) the rest.
+# Calls from this time on are timed singly; below it reading the clock (0.1 µs) would be over 0.1 % of a call.
+SINGLY_FROM_SECONDS = 100e-6
+# Faster calls are timed in groups of this length, short beside the 3 ms and more that a process keeps a core:
+# most groups are then whole even when another process wants it. They fill three quarters of a block, single
+# calls the rest.
+GROUP_SECONDS = 0.5e-3
 GROUP_SHARE = 0.75
 # 200 blocks of 50 are 10,000 samples, enough for a 99.9th percentile (6,636).
 SINGLES_PER_BLOCK = 50
@@ -94,24 +97,40 @@ def image_batch(images: np.ndarray, position: int, batch: int) -> np.ndarray:
     return images[np.arange(position * batch, (position + 1) * batch) % len(images)]
 
 
-def stamps(invoke: Callable[[], None], calls: int) -> list[int]:
-    """Clock readings in ns before the first of so many calls, between them, and after the last."""
-    clock = time.perf_counter_ns
-    readings = [0] * (calls + 1)
-    readings[0] = clock()
-    for position in range(1, calls + 1):
-        invoke()
-        readings[position] = clock()
-    return readings
+def interruptions() -> int:
+    """How often the kernel has taken the core away from a thread of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def group_ns(invoke: Callable[[], None], calls: int) -> int:
-    """Time in ns of so many calls together, the clock read only before and after."""
-    rounds = repeat(None, calls)
-    start = time.perf_counter_ns()
-    for _ in rounds:
-        invoke()
-    return time.perf_counter_ns() - start
+def time_groups(action: Callable[[], object], groups: int, calls: int) -> tuple[list[int], list[bool]]:
+    """Time groups of calls, the clock read only before and after each.
+
+    Returns:
+        Time of each group in ns, and whether it passed without an interruption.
+    """
+    clock, each = time.perf_counter_ns, repeat
+    times, clean = [0] * groups, [False] * groups
+    for group in range(groups):
+        before = interruptions()
+        rounds = each(None, calls)
+        start = clock()
+        for _ in rounds:
+            action()
+        times[group] = clock() - start
+        clean[group] = interruptions() == before
+    return times, clean
+
+
+def clean_mean_us(times: list[int], clean: list[bool], calls: int) -> float:
+    """Mean time of a call in µs over the groups that were not interrupted, or over all when every one was.
+
+    A mean, since a median would not see work that only some calls do. What other processes do to the machine
+    is no part of the file's time, and is told from the kernel's count of interruptions, not from how long a
+    group took: leaving out the long ones would leave out calls that are long of themselves. Single calls, for
+    percentiles, are all kept.
+    """
+    chosen = [time for time, good in zip(times, clean, strict=True) if good] or times
+    return round(sum(chosen) / len(chosen) / calls / 1e3, 4)
 
 
 def open_timed(
@@ -156,44 +175,40 @@ def plan_cycles(call_seconds: Sequence[float], share_seconds: float, least_calls
 
 
 def measure_block(timed: Timed, native: np.ndarray, block_seconds: float) -> None:
-    """Time one block on one image (or batch): the mean time of a call, and single calls for percentiles.
-
-    The mean, since a median of single calls would not see work that only some of them do; that the machine
-    interrupts a block now and then is left to the median over blocks.
-    """
+    """Time one block on one image (or batch): the mean time of a call, and single calls for percentiles."""
     invoke, call_seconds = timed.session.invoke, timed.call_seconds
     timed.session.feed(native)
     if call_seconds < REFILL_SECONDS:
-        group_ns(invoke, round(REFILL_SECONDS / call_seconds))
-    if call_seconds < GROUP_BELOW_SECONDS:
-        calls = math.ceil(block_seconds * GROUP_SHARE / call_seconds)
-        elapsed = group_ns(invoke, calls)
-        timed.blocks_us.append(elapsed / calls / 1e3)
-        singles = min(SINGLES_PER_BLOCK, math.ceil(block_seconds * (1 - GROUP_SHARE) / call_seconds))
-        readings = stamps(invoke, singles)
-        elapsed += readings[-1] - readings[0]
-        calls += singles
+        time_groups(invoke, 1, round(REFILL_SECONDS / call_seconds))
+    if call_seconds < SINGLY_FROM_SECONDS:
+        calls = math.ceil(GROUP_SECONDS / call_seconds)
+        groups = math.ceil(block_seconds * GROUP_SHARE / (calls * call_seconds))
+        times, clean = time_groups(invoke, groups, calls)
+        timed.blocks_us.append(clean_mean_us(times, clean, calls))
+        timed.measured_calls += groups * calls
+        timed.measured_seconds += sum(times) / 1e9
+        count = min(SINGLES_PER_BLOCK, math.ceil(block_seconds * (1 - GROUP_SHARE) / call_seconds))
+        singles, _ = time_groups(invoke, count, 1)
     else:
-        calls = math.ceil(block_seconds / call_seconds)
-        readings = stamps(invoke, calls)
-        elapsed = readings[-1] - readings[0]
-        timed.blocks_us.append(elapsed / calls / 1e3)
-    timed.singles_us.extend((after - before) / 1e3 for before, after in pairwise(readings))
-    timed.measured_seconds += elapsed / 1e9
-    timed.measured_calls += calls
+        singles, clean = time_groups(invoke, math.ceil(block_seconds / call_seconds), 1)
+        timed.blocks_us.append(clean_mean_us(singles, clean, 1))
+    timed.singles_us.extend(time / 1e3 for time in singles)
+    timed.measured_calls += len(singles)
+    timed.measured_seconds += sum(singles) / 1e9
 
 
 def measure_conversion(timed: Timed, images: np.ndarray, cycle: int, batch: int) -> None:
     """Time calls that quantize and feed a real image, run, fetch and dequantize: the mean of a block."""
     session = timed.session
     calls = max(1, min(SINGLES_PER_BLOCK, round(BLOCK_SECONDS / timed.call_seconds)))
-    real = [image_batch(images, cycle + step, batch) for step in range(calls)]
-    start = time.perf_counter_ns()
-    for one in real:
-        session.feed(session.to_native(one))
+    real = iter([image_batch(images, cycle + step, batch) for step in range(calls)])
+
+    def convert() -> None:
+        session.feed(session.to_native(next(real)))
         session.invoke()
         session.from_native(session.fetch())
-    timed.conversion_us.append((time.perf_counter_ns() - start) / calls / 1e3)
+
+    timed.conversion_us.append(clean_mean_us(*time_groups(convert, calls, 1), 1))
 
 
 class Run:

@@ -16,6 +16,7 @@ from optkit.pipeline import figures, outputs
 from optkit.pipeline.plan import BASELINE, CHECK_SOURCES, RUNTIME_PACKAGES, FileStage, ModelStage, Plan, make_plan, versions
 from optkit.pipeline.progress import Event, OnEvent, Schedule
 from optkit.pipeline.settings import Settings, resolve
+from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
 from optkit.schema import Report, Skipped
 from optkit.store import StageRecord, digest, source_digest
 from optkit.workers import Failure, Job, Workers
@@ -24,16 +25,6 @@ if TYPE_CHECKING:
     from optkit.data import Dataset
 
 LOG = logging.getLogger("optkit")
-# Imported once by the worker server; their screen output and start-up noise go to the log.
-PRELOAD = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "tf2onnx", "onnx", "onnxruntime")
-WORKER_ENVIRONMENT = {
-    # tensorflow-model-optimization works with Keras 2 (tf_keras) only.
-    "TF_USE_LEGACY_KERAS": "1",
-    # No accelerator is used, so none is looked for.
-    "CUDA_VISIBLE_DEVICES": "-1",
-    # The order of sets of strings must not find its way into artifact bytes.
-    "PYTHONHASHSEED": "0",
-}
 # Seconds that stages took on two cores for LeNet-5: only their ratios matter, for the time left.
 EPOCH_SECONDS = {"baseline": 8.0, "finetune": 8.0, "prune": 11.0, "cluster": 17.0, "qat": 14.0}
 TRACE_SECONDS = 4.0
@@ -120,7 +111,7 @@ def _run(plan: Plan, folder: Path, dataset: Dataset, command: str | None, on_eve
         keys = {file.key: _check_key(folder, file) for file in made}
         crashed = stages.run("check", [_check_job(plan, file, keys[file.key], arguments) for file in made], cores)
         failures |= {file.key: crashed[keys[file.key]] for file in made if keys[file.key] in crashed}
-    measured = figures.measure(plan, made, folder, dataset, schedule)
+    measured = figures.measure_files(plan, made, folder, dataset, schedule)
     return outputs.write(plan, folder, dataset, keys, failures, measured, command)
 
 

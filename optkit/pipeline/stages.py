@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from optkit.data import Dataset
     from optkit.workers import Tell
 
+# Imported once by the worker server; their screen output and start-up noise go to the log.
+PRELOAD = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "tf2onnx", "onnx", "onnxruntime")
+WORKER_ENVIRONMENT = {
+    # tensorflow-model-optimization works with Keras 2 (tf_keras) only.
+    "TF_USE_LEGACY_KERAS": "1",
+    # No accelerator is used, so none is looked for.
+    "CUDA_VISIBLE_DEVICES": "-1",
+    # The order of sets of strings must not find its way into artifact bytes.
+    "PYTHONHASHSEED": "0",
+}
 # Images on which every file's outputs are compared with its Keras model's; all of the validation part's first ones.
 PARITY_IMAGES = 1_000
 
@@ -231,7 +241,8 @@ def check_file(
     """Verify one file in its runtime, then take its answers to all validation and test images, at batch 1."""
     import numpy as np
 
-    from optkit import measure, verify
+    from optkit import verify
+    from optkit.measure.accuracy import answers as take_answers
 
     started = time.perf_counter()
     root = Path(folder)
@@ -258,9 +269,9 @@ def check_file(
     answers: dict[str, np.ndarray] = {}
     if verification.parity is not None:
         tell({"text": "validation images"})
-        answers["validation"] = measure.answers(path, validation)
+        answers["validation"] = take_answers(path, validation)
         tell({"text": "test images"})
-        answers["test"] = measure.answers(path, data.to_real(dataset.test.images, dataset.test.images.shape[1:]))
+        answers["test"] = take_answers(path, data.to_real(dataset.test.images, dataset.test.images.shape[1:]))
     npz = root / "cache" / f"{key}.answers.npz"
     store.write_atomically(npz, lambda temporary: np.savez(temporary, **answers))
     store.save_stage(

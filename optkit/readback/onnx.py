@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -72,22 +72,30 @@ def _facts(model: Any, data: bytes, path: Path) -> ModelFacts:
         inputs=tuple(_port(v) for v in model.graph.input if v.name not in graph.stored),
         outputs=tuple(_port(v) for v in model.graph.output),
         operators=tuple(_operator(node, graph) for node in graph.nodes),
-        constants=tuple(_constants(graph)),
+        constants=tuple(_constants(graph, external.tensors)),
         opset=opset,
-        external_files=external,
+        external_files=external.files,
     )
 
 
-def _load_external(graph: graphs.Graph, path: Path) -> tuple[str, ...]:
+class External(NamedTuple):
+    """Files beside the model, and the tensors that they hold."""
+
+    files: tuple[str, ...]
+    tensors: frozenset[str]
+
+
+def _load_external(graph: graphs.Graph, path: Path) -> External:
     """Load tensors that are kept beside the file, and name the files.
 
     Raises:
         InputError: A tensor names a file outside the folder, or one that is missing or too short.
     """
+    from onnx.checker import ValidationError
     from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
     folder = path.parent.resolve()
-    found = set()
+    files, tensors = set(), set()
     for tensor in graph.stored.values():
         if not uses_external_data(tensor):
             continue
@@ -98,11 +106,11 @@ def _load_external(graph: graphs.Graph, path: Path) -> tuple[str, ...]:
             raise InputError(f"{kept}, outside its folder, where nothing is read; put it beside the model")
         try:
             load_external_data_for_tensor(tensor, str(folder))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ValidationError) as error:
             raise InputError(f"{kept}, which cannot be read: {error}; put it beside the model") from error
-        tensor.data_location = tensor.EXTERNAL
-        found.add(location)
-    return tuple(sorted(found))
+        tensors.add(tensor.name)
+        files.add(location)
+    return External(tuple(sorted(files)), frozenset(tensors))
 
 
 def _port(value: Any) -> Port:
@@ -146,8 +154,8 @@ def _dtype_after(node: Any, name: str, graph: graphs.Graph) -> str:
     return _dtype(name, graph)
 
 
-def _constants(graph: graphs.Graph) -> list[Constant]:
-    """Records of all stored tensors, with what the operators that use them make of them."""
+def _constants(graph: graphs.Graph, external: frozenset[str]) -> list[Constant]:
+    """Records of all stored tensors with their roles; those in other files take no bytes of this one."""
     roles = graphs.roles(graph)
     records = []
     for name, tensor in graph.stored.items():
@@ -165,7 +173,7 @@ def _constants(graph: graphs.Graph) -> list[Constant]:
                 channel_axis=axis,
                 scales=scales,
                 zero_points=zeros or (0,) * len(scales),
-                file_bytes=_stored_bytes(tensor),
+                file_bytes=0 if tensor.name in external else _stored_bytes(tensor),
             )
         )
     return records
@@ -192,11 +200,9 @@ def _values(tensor: Any) -> np.ndarray:
 
 
 def _stored_bytes(tensor: Any) -> int:
-    """Bytes of a tensor's values inside this file: 0 where they are in another one."""
+    """Bytes of a tensor's values."""
     from onnx import TensorProto
 
-    if tensor.data_location == tensor.EXTERNAL:
-        return 0
     if tensor.HasField("raw_data"):
         return len(tensor.raw_data)
     bare = TensorProto()

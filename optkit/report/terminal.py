@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Marks the recommended file without colour, in a column of its own.
 MARK = "►"
 
+# What a run folder has for people, in the order in which one would open it.
+WRITTEN = ("report.html", "report.md", "report.json", "artifacts")
+
 # With the longest name of the standard set the table takes 100 columns, and 80 without intervals and kB.
 FULL_WIDTH = 100
 
@@ -35,13 +38,13 @@ _SHORT_SPEED = {"better": "faster", "worse": "slower", "no measurable difference
 
 
 def show(
-    report: Report, paths: Sequence[Path] = (), *, stream: TextIO | None = None, width: int | None = None
+    report: Report, folder: Path | None = None, *, stream: TextIO | None = None, width: int | None = None
 ) -> None:
     """Print the table, the recommendation with its rule, warnings and the files that were written.
 
     Args:
         report: What to show.
-        paths: Written files to name at the end.
+        folder: The run folder, whose written files are named at the end.
         stream: Where to; standard output when ``None``. Colour only where that is a terminal.
         width: Columns; those of the terminal when ``None``, and 100 where there is none.
     """
@@ -58,7 +61,7 @@ def show(
         width=columns,
         legacy_windows=False,
     )
-    _draw(console, report, paths)
+    _draw(console, report, folder)
     text = "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
     encoding = getattr(stream, "encoding", None) or "utf-8"
     if not encoding.lower().startswith("utf"):
@@ -67,7 +70,7 @@ def show(
     stream.flush()
 
 
-def _draw(console: Console, report: Report, paths: Sequence[Path]) -> None:
+def _draw(console: Console, report: Report, folder: Path | None) -> None:
     for file_format in formats(report.variants):
         console.print(_table(report, file_format, wide=console.width >= FULL_WIDTH))
         console.print()
@@ -83,8 +86,9 @@ def _draw(console: Console, report: Report, paths: Sequence[Path]) -> None:
     _choice(console, report)
     for warning in report.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
-    for path in paths:
-        console.print(f"wrote {escape(str(path))}", soft_wrap=True)
+    for path in [] if folder is None else [folder / name for name in WRITTEN]:
+        if path.exists():
+            console.print(f"wrote {escape(str(path))}", soft_wrap=True)
 
 
 # Header, whether it is left out on narrow terminals, and its cell for (variant, baseline of the format).

@@ -63,6 +63,11 @@ def microseconds(time_us: float | None) -> str:
     return f"{time_us:,.{_decimals(time_us)}f} µs"
 
 
+def axis_time(time_us: float) -> str:
+    """A round time for an axis, with no digit too many."""
+    return f"{time_us:,g} µs" if time_us < 10_000 else f"{time_us / 1000:,g} ms"
+
+
 def three_digits(value: float) -> str:
     """A figure with three digits, or all that stand before the point."""
     return f"{value:,.{_decimals(value)}f}"
@@ -130,17 +135,21 @@ def cost(variant: Variant, baseline: Variant | None) -> str:
     """What shipping this file gives and costs, against the baseline of its format, in one clause."""
     if baseline is None or variant is baseline:
         return "the reference itself: no compressed file was chosen over it"
-    parts = [_size_clause(size_ratio(variant, baseline)), _speed_clause(variant)]
+    ratio = size_ratio(variant, baseline)
+    parts = ["size not measured" if ratio is None else size_words(ratio), _speed_clause(variant)]
     parts.append(_accuracy_clause(variant.accuracy))
     return ", ".join(part for part in parts if part)
 
 
-def _size_clause(ratio: float | None) -> str:
-    if ratio is None:
-        return "size not measured"
-    if ratio >= 1.005:
-        return f"{ratio:.1f}× smaller" if ratio >= 1.1 else f"{ratio:.2f}× smaller"
-    return f"{1 / ratio:.2f}× larger" if ratio <= 0.995 else "the same size"
+def size_words(ratio: float, *, decimals: int = 1) -> str:
+    """A ratio of sizes in words: ``3.9× smaller``, ``1.16× larger``; the same within 0.5 %."""
+    if 0.995 < ratio < 1.005:
+        return "the same size"
+    if ratio < 1:
+        return f"{1 / ratio:.2f}× larger"
+    if ratio < 1.1:
+        return f"{ratio:.2f}× smaller"
+    return f"{times(ratio)} smaller" if decimals > 1 else f"{ratio:.1f}× smaller"
 
 
 def _speed_clause(variant: Variant) -> str:

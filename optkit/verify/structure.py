@@ -131,6 +131,7 @@ def _activations(facts: ModelFacts, kernels: list[Constant], dtypes: set[str]) -
     users = [_user(c, facts) for c in kernels]
     # The data is among the first inputs; kernels, scales and biases are integer as well, so one float shows.
     wrong = [f"{u.name} ({', '.join(u.input_dtypes)})" for u in users if not _data_type(u) & dtypes]
+    wrong += [f"{o.name} (scaled per call)" for o in facts.operators if o.kind == "DynamicQuantizeLinear"]
     found = [
         Check(
             "integer activations",
@@ -161,7 +162,7 @@ def _activations(facts: ModelFacts, kernels: list[Constant], dtypes: set[str]) -
 
 
 def _data_type(operator: Operator) -> set[str]:
-    """Type of an operator's data; TFLite's transposed convolution has its output's shape first, the data third."""
+    """Type of an operator's data; TFLite's TRANSPOSE_CONV has the output's shape first, the data third."""
     position = 2 if operator.kind == "TRANSPOSE_CONV" else 0
     return set(operator.input_dtypes[position : position + 1])
 
@@ -192,7 +193,18 @@ def _dynamic(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
         if c.values.size >= _DYNAMIC_LEAST_ELEMENTS and _user(c, facts).kind not in _NEVER_DYNAMIC
     ]
     reason = f"kernels under {_DYNAMIC_LEAST_ELEMENTS} values and transposed or depthwise ones stay float"
-    return [_all_of("int8 kernels", large, _INTEGERS_8, reason)]
+    static = [o.name for o in facts.operators if o.kind in {"QUANTIZE", "QuantizeLinear"}]
+    return [
+        _all_of("int8 kernels", large, _INTEGERS_8, reason),
+        Check(
+            "activations scaled per call",
+            passed=not static,
+            observed=", ".join(static) or "no fixed scale",
+            limit="no fixed scale",
+            unit="",
+            reason="a fixed activation scale comes from calibration, which dynamic does without",
+        ),
+    ]
 
 
 def _int8(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:

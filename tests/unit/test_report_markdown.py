@@ -56,12 +56,16 @@ def test_every_written_file_is_a_row_with_its_figures() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "finetune+fp32.tflite was trained on like the compressed models and not compressed: 99.14 %, 11 "
-        "lost, 22 gained",
+        (
+            "finetune+fp32.tflite was trained on like the compressed models and not compressed: 99.14 %, 11 "
+            "lost, 22 gained"
+        ),
         "**no fast kernel for int16 activations** (int16x8.tflite): All 4",
         "(prune+fp32.tflite, prune+fp16.tflite, prune+int8.tflite",
-        "**prune+cluster+qat+int8.onnx**: answers class 3 to every one of 1,000 images; not constant: "
-        "observed 1, limit 2",
+        (
+            "**prune+cluster+qat+int8.onnx**: answers class 3 to every one of 1,000 images; not constant: "
+            "observed 1, limit 2"
+        ),
         "int16x8.onnx: ONNX Runtime has no int16 activation kernels",
         "Noise floor, tflite: the reference against itself gives 0.990 to 1.012.",
         f"SHA-256 `{'0f' * 32}`; 55,000 train, 5,000 validation, 10,000 test.",

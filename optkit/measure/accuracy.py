@@ -1,0 +1,149 @@
+"""Accuracy of an exported file in its own runtime, with its uncertainty, and which answers changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optkit import runtimes
+from optkit.schema import Accuracy, AccuracyValidation, Flip
+from optkit.statistics import compare_answers, wilson_interval
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Images are quantized so many at a time: in one piece the whole test set would be in memory twice.
+_CHUNK = 1000
+MOST_FLIPS = 200
+
+
+def answers(path: Path, images: np.ndarray, *, threads: int = 1) -> np.ndarray:
+    """The class that a file gives each image, one image at a time as on the device.
+
+    Batch 1 throughout: dynamic quantization scales activations over the whole batch, so a larger one answers
+    otherwise.
+
+    Args:
+        path: A ``.tflite`` or ``.onnx`` file.
+        images: Real images float32 [n, …], values 0 to 1.
+        threads: Threads of the runtime.
+
+    Returns:
+        int64 [n]: position of the largest native output, the first of equal ones.
+
+    Raises:
+        InputError: The file cannot be opened, or not be fed these images.
+    """
+    session = runtimes.open_model(path, threads=threads)
+    found = np.empty(len(images), dtype=np.int64)
+    for start in range(0, len(images), _CHUNK):
+        native = session.to_native(images[start : start + _CHUNK])
+        for position in range(len(native)):
+            session.feed(native[position : position + 1])
+            session.invoke()
+            # Native outputs: dequantizing keeps the order, and rounding in it could make ties.
+            found[start + position] = int(np.argmax(session.fetch()[0]))
+    return found
+
+
+def accuracy(
+    labels: np.ndarray,
+    found: np.ndarray,
+    baseline: np.ndarray | None = None,
+    control: np.ndarray | None = None,
+    *,
+    classes: int | None = None,
+) -> Accuracy:
+    """Accuracy on the test set, against the baseline's and a control's answers where given.
+
+    Args:
+        labels: Right answers, integers [n].
+        found: The file's answers, integers [n].
+        baseline: The baseline file's answers to the same images; ``None`` for the baseline itself.
+        control: Answers of a model with the same training but without the technique.
+        classes: Number of classes; by default as many as labels and answers need.
+
+    Returns:
+        ``confusion[label][answer]`` counts images.
+
+    Raises:
+        ValueError: Lengths differ, there is no image, or an answer is not among the classes.
+    """
+    correct = int((labels == found).sum())
+    return Accuracy(
+        correct=correct,
+        total=len(labels),
+        top1=correct / len(labels),
+        ci95=wilson_interval(correct, len(labels)),
+        confusion=confusion(labels, found, classes=classes),
+        versus_baseline=None if baseline is None else compare_answers(labels, baseline, found),
+        versus_control=None if control is None else compare_answers(labels, control, found),
+    )
+
+
+def accuracy_validation(
+    labels: np.ndarray, found: np.ndarray, baseline: np.ndarray | None = None
+) -> AccuracyValidation:
+    """Accuracy on validation data, which choices are made on; arguments as for ``accuracy``."""
+    if len(labels) != len(found) or not len(labels):
+        raise ValueError(f"expected an answer for each image, found {len(found)} for {len(labels)}")
+    return AccuracyValidation(
+        correct=int((labels == found).sum()),
+        total=len(labels),
+        versus_baseline=None if baseline is None else compare_answers(labels, baseline, found),
+    )
+
+
+def confusion(labels: np.ndarray, found: np.ndarray, *, classes: int | None = None) -> list[list[int]]:
+    """How often each label got each answer: counts [label][answer].
+
+    Raises:
+        ValueError: Lengths differ, there is no image, or a label or an answer is not among the classes.
+    """
+    if len(labels) != len(found) or not len(labels):
+        raise ValueError(f"expected an answer for each image, found {len(found)} for {len(labels)}")
+    least, largest = int(min(labels.min(), found.min())), int(max(labels.max(), found.max()))
+    size = largest + 1 if classes is None else classes
+    if least < 0 or largest >= size:
+        raise ValueError(f"expected classes 0 to {size - 1}, found {least} to {largest}")
+    counts = np.zeros((size, size), dtype=np.int64)
+    np.add.at(counts, (labels, found), 1)
+    rows: list[list[int]] = counts.tolist()
+    return rows
+
+
+def class_metrics(confusion_counts: list[list[int]]) -> dict[str, Any]:
+    """Precision, recall and F1 of each class.
+
+    Args:
+        confusion_counts: Counts [label][answer].
+
+    Returns:
+        ``{"per_class": [{"class", "images", "precision", "recall", "f1"}]}``; precision is ``None`` for a
+        class that was never answered, recall for one without images, and F1 where either is ``None``.
+    """
+    counts = np.array(confusion_counts)
+    per_class: list[dict[str, Any]] = []
+    for label in range(len(counts)):
+        hits, images, given = int(counts[label, label]), int(counts[label].sum()), int(counts[:, label].sum())
+        precision = hits / given if given else None
+        recall = hits / images if images else None
+        # 2 PR / (P + R), written so that it is 0 and not undefined when both are 0.
+        f1 = None if precision is None or recall is None else 2 * hits / (images + given)
+        per_class.append(
+            {"class": label, "images": images, "precision": precision, "recall": recall, "f1": f1}
+        )
+    return {"per_class": per_class}
+
+
+def flips(labels: np.ndarray, baseline: np.ndarray, found: np.ndarray) -> list[Flip]:
+    """The first 200 images, in order, that the baseline file answers otherwise than this one.
+
+    Args:
+        labels: Right answers, integers [n].
+        baseline: The baseline file's answers, integers [n].
+        found: The file's answers, integers [n].
+    """
+    positions = np.flatnonzero(baseline != found)[:MOST_FLIPS]
+    return [Flip(int(at), int(baseline[at]), int(found[at]), int(labels[at])) for at in positions]

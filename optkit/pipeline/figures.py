@@ -1,0 +1,173 @@
+"""Measures the finished files of a run: latency per format, interleaved, then each file's peak memory.
+
+Runs in the asking process, after the workers are gone, so that nothing of the run competes with what is timed.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from optkit import data, environment, store
+from optkit.errors import InputError
+from optkit.measure.latency import LatencyResult, doubts, measure_latency, noise_floor, summarize
+from optkit.measure.memory import measure_memory
+from optkit.pipeline.plan import MEASURE_SOURCES, RUNTIME_PACKAGES, FileStage, Plan, versions
+from optkit.schema import Environment, Latency, Memory, NoiseFloor
+from optkit.store import StageRecord, digest, source_digest
+
+if TYPE_CHECKING:
+    from optkit.data import Dataset
+    from optkit.pipeline.progress import Schedule
+
+LOG = logging.getLogger("optkit")
+PROCESSES = 3
+QUICK_PROCESSES = 2
+# What a file costs in one process: warm-up of 0.5 s, its share of the measured second, opening.
+SECONDS_PER_FILE = 1.0
+TIMED_IMAGES = 256
+MEMORY_SECONDS = 1.0
+
+
+class Measured(NamedTuple):
+    """Figures by (name, format), with the environment that they were taken in."""
+
+    environment: Environment
+    latency: dict[tuple[str, str], Latency]
+    memory: dict[tuple[str, str], Memory]
+    noise_floor: list[NoiseFloor]
+    failures: dict[tuple[str, str], str]
+    warnings: list[str]
+
+
+def expected_seconds(plan: Plan) -> dict[tuple[str, str], float]:
+    """Expected cost of measuring, by stage."""
+    processes = _processes(plan)
+    expected = {}
+    for file_format in plan.settings.formats:
+        count = sum(file.format == file_format for file in plan.files)
+        expected["measure", f"latency of {file_format} files"] = (count + 1) * processes * 0.9
+        expected["measure", f"memory of {file_format} files"] = count * MEMORY_SECONDS
+    return expected
+
+
+def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dataset, schedule: Schedule) -> Measured:
+    """Measure every file that was made; what was measured before and is still the same file is kept."""
+    before = environment.describe()
+    latency: dict[tuple[str, str], Latency] = {}
+    memory: dict[tuple[str, str], Memory] = {}
+    floors, failures, warnings = [], {}, []
+    images = _timed_images(folder, dataset)
+    for file_format in plan.settings.formats:
+        of_format = [file for file in files if file.format == file_format]
+        if not of_format:
+            continue
+        result = _latency(plan, of_format, folder, images, schedule)
+        floor = noise_floor(result)
+        floors += [floor] if floor else []
+        warnings += [f"{file_format}: {doubt}" for doubt in doubts(result)]
+        for file in of_format:
+            path = str(_path(folder, file))
+            if path in result.failures:
+                failures[file.name, file_format] = result.failures[path]
+            else:
+                latency[file.name, file_format] = summarize(result, path)
+        still = [file for file in of_format if (file.name, file_format) not in failures]
+        memory |= _memory(plan, still, folder, images, schedule)
+    after = environment.describe()
+    described = msgspec.structs.replace(before, load_average_after=after.load_average_before)
+    return Measured(described, latency, memory, floors, failures, warnings)
+
+
+def _processes(plan: Plan) -> int:
+    return QUICK_PROCESSES if plan.settings.quick else PROCESSES
+
+
+def _path(folder: Path, file: FileStage) -> Path:
+    return folder / "artifacts" / f"{file.name}.{file.format}"
+
+
+def _timed_images(folder: Path, dataset: Dataset) -> Path:
+    """Real test images for timing; only their values matter, no answer is looked at."""
+    import numpy as np
+
+    path = folder / "cache" / "timed-images.npy"
+    real = data.to_real(dataset.test.images[:TIMED_IMAGES], dataset.test.images.shape[1:])
+    store.write_atomically(path, lambda temporary: np.save(temporary, real, allow_pickle=False))
+    return path
+
+
+def _latency(
+    plan: Plan, files: list[FileStage], folder: Path, images: Path, schedule: Schedule
+) -> LatencyResult:
+    """Times of all files of one format, from one interleaved run."""
+    name = f"latency of {files[0].format} files"
+    key = digest(
+        {
+            "stage": "latency",
+            "files": {file.name: store.sha256_file(_path(folder, file)) for file in files},
+            "folder": str(folder.resolve()),
+            "threads": plan.settings.threads,
+            "processes": _processes(plan),
+            "seed": plan.settings.seed,
+            "packages": versions(RUNTIME_PACKAGES),
+            "code": source_digest(MEASURE_SOURCES),
+        }
+    )
+    kept = store.load_stage(folder, key)
+    if kept is not None:
+        schedule.keep("measure", name)
+        return msgspec.convert(kept.result, LatencyResult)
+    LOG.info("measure %s: started", name)
+    schedule.advance("measure", name, 0.0)
+    baseline = next((file for file in files if file.recipe.name == "fp32"), files[0])
+    result = measure_latency(
+        [_path(folder, file) for file in files],
+        _path(folder, baseline),
+        images,
+        log=folder / "log.txt",
+        threads=plan.settings.threads,
+        processes=_processes(plan),
+        seconds_per_file=SECONDS_PER_FILE,
+        seed=plan.settings.seed,
+        on_progress=lambda done: schedule.advance("measure", name, done),
+    )
+    schedule.advance("measure", name, 1.0)
+    store.save_stage(folder, StageRecord(key, name, [], msgspec.to_builtins(result), 0.0))
+    return result
+
+
+def _memory(
+    plan: Plan, files: list[FileStage], folder: Path, images: Path, schedule: Schedule
+) -> dict[tuple[str, str], Memory]:
+    found: dict[tuple[str, str], Memory] = {}
+    if not files:
+        return found
+    name = f"memory of {files[0].format} files"
+    for index, file in enumerate(files):
+        path = _path(folder, file)
+        key = digest(
+            {
+                "stage": "memory",
+                "file": store.sha256_file(path),
+                "threads": plan.settings.threads,
+                "packages": versions(RUNTIME_PACKAGES),
+                "code": source_digest(MEASURE_SOURCES),
+            }
+        )
+        kept = store.load_stage(folder, key)
+        if kept is None:
+            schedule.advance("measure", name, index / len(files), file.name)
+            try:
+                memory = measure_memory(path, images, threads=plan.settings.threads, log=folder / "log.txt")
+            except InputError as error:
+                LOG.warning("memory of %s was not measured: %s", path.name, error)
+                continue
+            kept = StageRecord(key, name, [], msgspec.to_builtins(memory), 0.0)
+            store.save_stage(folder, kept)
+        found[file.name, file.format] = msgspec.convert(kept.result, Memory)
+    schedule.advance("measure", name, 1.0)
+    return found

@@ -1,0 +1,310 @@
+"""Assembles the report from stage records and writes the run folder's pages."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+import optkit
+from optkit import data, readback, recipes, registry, store
+from optkit.errors import InputError
+from optkit.measure.accuracy import accuracy, accuracy_validation, class_metrics, flips
+from optkit.measure.size import measure_compute, measure_size
+from optkit.pipeline.figures import Measured
+from optkit.pipeline.plan import EXPORT_PACKAGES, RUNTIME_PACKAGES, TRAINING_PACKAGES, FileStage, Plan, versions
+from optkit.pipeline.settings import Settings
+from optkit.pipeline.stages import failed_checks
+from optkit.report import json_file, markdown, page, pictures, recommend, why
+from optkit.schema import (
+    SCHEMA_VERSION,
+    Calibration,
+    Check,
+    DataFacts,
+    Epoch,
+    LayerNote,
+    Parity,
+    Report,
+    Training,
+    Variant,
+)
+from optkit.workers import Failure
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from optkit.data import Dataset
+    from optkit.store import StageRecord
+
+REPORT_FILES = ("report.json", "report.md", "report.html")
+
+
+def command_line(plan: Plan, folder: Path) -> str:
+    """The command that makes this run again."""
+    return shlex.join(["optkit", "compress", "--recipe", str(folder / "recipe.toml"), "--out", str(folder)])
+
+
+def write(
+    plan: Plan,
+    folder: Path,
+    dataset: Dataset,
+    check_keys: Mapping[str, str],
+    failures: Mapping[str, Failure],
+    measured: Measured,
+    command: str | None,
+) -> Report:
+    """Assemble and write everything that is read after a run.
+
+    Args:
+        plan: What was to be made.
+        folder: The run folder.
+        dataset: The data set.
+        check_keys: Export key → key of the check stage, for each file that was made.
+        failures: Export key → what went wrong.
+        measured: Latency and memory.
+        command: The command that was given.
+    """
+    key = store.digest(
+        {
+            "stage": "report",
+            "plan": msgspec.to_builtins(plan._asdict()),
+            "failures": {key: failure._asdict() for key, failure in failures.items()},
+            "latency": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.latency.items()},
+            "memory": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.memory.items()},
+            "warnings": measured.warnings,
+            "command": command,
+            "code": store.source_digest(("report", "pipeline", "schema.py")),
+        }
+    )
+    if store.load_stage(folder, key) is not None:
+        return json_file.from_json((folder / "report.json").read_bytes())
+    report = assemble(plan, folder, dataset, check_keys, failures, measured, command)
+    store.write_bytes(folder / "report.json", json_file.to_json(report))
+    store.write_bytes(folder / "report.md", markdown.render(report).encode())
+    store.write_bytes(folder / "report.html", page.render(report).encode())
+    settings = {name: value for name, value in msgspec.to_builtins(plan.settings).items() if value not in (None, ())}
+    store.write_bytes(folder / "recipe.toml", recipes.dump_toml(settings, plan.recipes).encode())
+    _write_manifest(plan, folder, report)
+    made = [store.describe_file(folder, folder / name) for name in (*REPORT_FILES, "recipe.toml", "manifest.json")]
+    store.save_stage(folder, store.StageRecord(key, "report", made, {}, 0.0))
+    return report
+
+
+def _write_manifest(plan: Plan, folder: Path, report: Report) -> None:
+    names = [f"models/{model.name}.h5" for model in plan.models]
+    names += [variant.path for variant in report.variants if variant.sha256]
+    names += [*REPORT_FILES, "recipe.toml"]
+    manifest = {
+        "manifest_version": 1,
+        "command": report.command,
+        "seed": plan.settings.seed,
+        "optkit_version": report.optkit_version,
+        "packages": report.environment.packages,
+        "data": {"name": report.data.name, "sha256": report.data.sha256},
+        "files": {name: store.sha256_file(folder / name) for name in names},
+    }
+    store.write_bytes(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest, order="sorted")))
+
+
+def assemble(
+    plan: Plan,
+    folder: Path,
+    dataset: Dataset,
+    check_keys: Mapping[str, str],
+    failures: Mapping[str, Failure],
+    measured: Measured,
+    command: str | None,
+) -> Report:
+    """The report record; the test set's answers are compared here, once per finished file."""
+    records = {model.name: _load(folder, model.key) for model in plan.models}
+    answers = {
+        (file.name, file.format): _answers(folder, check_keys[file.key])
+        for file in plan.files
+        if file.key in check_keys and file.key not in failures
+    }
+    variants = [
+        _variant(plan, file, folder, dataset, records, answers, check_keys, failures, measured) for file in plan.files
+    ]
+    variants = [_explained(variant, variants, folder, measured) for variant in variants]
+    settings = plan.settings
+    calibration = dataset.train.images[dataset.calibration[: settings.calibration_count]]
+    flipped = sorted({flip.index for variant in variants for flip in variant.flips})
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        optkit_version=optkit.__version__,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=command or command_line(plan, folder),
+        warnings=_warnings(plan, folder, measured),
+        environment=_with_packages(measured),
+        data=DataFacts(
+            name=dataset.name,
+            sha256=dataset.sha256,
+            train=len(dataset.train.labels),
+            validation=len(dataset.validation.labels),
+            test=len(dataset.test.labels),
+            calibration=Calibration(
+                count=len(calibration),
+                source="train",
+                disjoint_from_test=data.overlap(calibration, dataset.test.images) == 0,
+            ),
+        ),
+        noise_floor=measured.noise_floor,
+        recommendation=recommend.recommend(
+            variants, prefer=settings.prefer, formats=[settings.format] if settings.format else None
+        ),
+        pareto=recommend.pareto(variants),
+        skipped=plan.skipped,
+        training=[
+            Training(model.name, msgspec.convert(records[model.name].result["epochs"], list[Epoch]))
+            for model in plan.models
+        ],
+        variants=variants,
+        pictures={str(index): _picture(dataset, index) for index in flipped},
+    )
+
+
+def _load(folder: Path, key: str) -> StageRecord:
+    record = store.load_stage(folder, key)
+    if record is None:
+        raise InputError(f"files in {folder} were changed during the run; run the same command again")
+    return record
+
+
+def _answers(folder: Path, key: str) -> dict[str, np.ndarray]:
+    import numpy as np
+
+    with np.load(folder / "cache" / f"{key}.answers.npz", allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _variant(
+    plan: Plan,
+    file: FileStage,
+    folder: Path,
+    dataset: Dataset,
+    records: Mapping[str, StageRecord],
+    answers: Mapping[tuple[str, str], Mapping[str, np.ndarray]],
+    check_keys: Mapping[str, str],
+    failures: Mapping[str, Failure],
+    measured: Measured,
+) -> Variant:
+    """One file with all its figures, or with the reason why it has none."""
+    runtime = registry.by_format("runtimes", file.format)
+    path = folder / "artifacts" / f"{file.name}.{file.format}"
+    bare = Variant(
+        name=file.name,
+        format=file.format,
+        runtime=f"{runtime.__name__.rpartition('.')[2]} {runtime.version()}",
+        recipe=file.recipe,
+        path=path.relative_to(folder).as_posix(),
+        sha256=None,
+        status="failed",
+    )
+    if file.key in failures:
+        failure = failures[file.key]
+        sha256 = store.sha256_file(path) if file.key in check_keys else None
+        return msgspec.structs.replace(bare, sha256=sha256, failures=[f"{failure.kind}: {failure.message}"])
+    checked = _load(folder, check_keys[file.key]).result
+    checks = msgspec.convert(checked["checks"], list[Check])
+    failed = failed_checks(checks)
+    slot = (file.name, file.format)
+    if slot in measured.failures:
+        failed.append(f"latency: {measured.failures[slot]}")
+    facts = readback.read(path)
+    model_notes = msgspec.convert(records[file.model].result["notes"], list[LayerNote])
+    export_notes = msgspec.convert(_load(folder, file.key).result["notes"], list[LayerNote])
+    return msgspec.structs.replace(
+        bare,
+        sha256=store.sha256_file(path),
+        status="failed" if failed else "ok",
+        failures=failed,
+        checks=checks,
+        parity=msgspec.convert(checked["parity"], Parity | None),
+        size=measure_size(path, facts),
+        compute=measure_compute(facts),
+        latency=measured.latency.get(slot),
+        memory=measured.memory.get(slot),
+        layers=[*model_notes, *export_notes],
+        **_accuracies(file, dataset, answers, _control(plan)),
+    )
+
+
+def _control(plan: Plan) -> str | None:
+    """Name of the variant that trained as long and changed nothing, if the run has one."""
+    for recipe in plan.recipes:
+        if [step.name for step in recipe.steps] == ["finetune", "fp32"]:
+            return recipe.name
+    return None
+
+
+def _accuracies(
+    file: FileStage,
+    dataset: Dataset,
+    answers: Mapping[tuple[str, str], Mapping[str, np.ndarray]],
+    control: str | None,
+) -> dict[str, Any]:
+    """Accuracy on test and validation data, against fp32 and the control of the same format."""
+    own = answers[file.name, file.format]
+    if "test" not in own:
+        return {}
+    is_baseline = file.name == "fp32"
+    baseline = None if is_baseline else answers.get(("fp32", file.format))
+    trained = bool(file.recipe.techniques) and file.name != control
+    reference = answers.get((control, file.format)) if control and trained else None
+    base_test = baseline["test"] if baseline else None
+    base_validation = baseline["validation"] if baseline else None
+    on_test = accuracy(
+        dataset.test.labels,
+        own["test"],
+        base_test,
+        reference["test"] if reference else None,
+        classes=dataset.classes,
+    )
+    return {
+        "accuracy": on_test,
+        "accuracy_validation": accuracy_validation(dataset.validation.labels, own["validation"], base_validation),
+        "metrics": class_metrics(on_test.confusion),
+        "flips": [] if base_test is None else flips(dataset.test.labels, base_test, own["test"]),
+    }
+
+
+def _explained(variant: Variant, variants: list[Variant], folder: Path, measured: Measured) -> Variant:
+    if variant.size is None:
+        return variant
+    baseline = next((v for v in variants if v.name == "fp32" and v.format == variant.format), None)
+    facts = readback.read(folder / variant.path)
+    return msgspec.structs.replace(variant, why=why.explain(variant, baseline, facts, measured.environment))
+
+
+def _picture(dataset: Dataset, index: int) -> str:
+    image = dataset.test.images[index]
+    return pictures.encode_png(image.tobytes(), width=image.shape[1], height=image.shape[0])
+
+
+def _with_packages(measured: Measured) -> Any:
+    packages = versions((*TRAINING_PACKAGES, *EXPORT_PACKAGES, *RUNTIME_PACKAGES))
+    return msgspec.structs.replace(measured.environment, packages={**measured.environment.packages, **packages})
+
+
+def _warnings(plan: Plan, folder: Path, measured: Measured) -> list[str]:
+    settings: Settings = plan.settings
+    found = list(measured.warnings)
+    if settings.quick:
+        found.append(
+            f"--quick: trained on {settings.train_samples} images, without a control; use the figures for a first "
+            "look only"
+        )
+    if settings.calibration_method != "minmax" and "tflite" in settings.formats:
+        found.append(
+            f"--calibration-method {settings.calibration_method} was used for ONNX files; TensorFlow's converter "
+            "calibrates TFLite files by minmax"
+        )
+    known = {f"{file.name}.{file.format}" for file in plan.files}
+    left = sorted(path.name for path in (folder / "artifacts").iterdir() if path.name not in known)
+    if left:
+        found.append(f"not of this run, left from an earlier one in the same folder: artifacts/{', '.join(left)}")
+    return found

@@ -1,0 +1,127 @@
+"""Charts of what was recorded: learning curves, and the blocks that a file's time was measured in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from optkit.report import svg, wording
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
+
+    from optkit.schema import Report, Training, Variant
+
+# More marks than this in a row of a chart are a smear: of more blocks, evenly spaced ones in order of time
+# are drawn.
+_MARKS_IN_A_ROW = 240
+
+
+def learning_curves(stages: Sequence[Training]) -> list[tuple[str, str, Markup]]:
+    """(stage, words on its length, chart) of every training that was recorded; all charts share one scale."""
+    recorded = [training for training in stages if training.epochs]
+    if not recorded:
+        return []
+    values = [v for t in recorded for e in t.epochs for v in (e.accuracy, e.validation_accuracy)]
+    low, high = min(values), max(values)
+    charts = []
+    for training in recorded:
+        seconds = sum(epoch.seconds for epoch in training.epochs)
+        plural = "s" if len(training.epochs) != 1 else ""
+        charts.append(
+            (
+                training.stage,
+                f"{len(training.epochs)} epoch{plural}, {seconds:,.0f} s",
+                _curve(training, low, high),
+            )
+        )
+    return charts
+
+
+def _curve(training: Training, low: float, high: float) -> Markup:
+    width, height, left, right, top, bottom = 300, 170, 50, 12, 12, 26
+    count = len(training.epochs)
+    room = 0.06 * (high - low) or 0.001
+    x = svg.linear(1, max(2, count), left + 6, width - right - 6)
+    y = svg.linear(low - room, high + room, height - bottom, top)
+    parts = []
+    levels = svg.ticks(low, high, about=3)
+    for value in levels:
+        parts.append(svg.line(left, y(value), width - right, y(value), class_="grid"))
+        parts.append(svg.text(left - 7, y(value) + 4, f"{100 * value:g} %", anchor="end"))
+    parts += [svg.text(x(epoch), height - 8, str(epoch)) for epoch in sorted({1, count})]
+    for kind, accuracies in (
+        ("train", [epoch.accuracy for epoch in training.epochs]),
+        ("validation", [epoch.validation_accuracy for epoch in training.epochs]),
+    ):
+        points = [(x(index + 1), y(value)) for index, value in enumerate(accuracies)]
+        if count > 1:
+            parts.append(svg.path(points, class_=f"curve {kind}"))
+        parts += [
+            svg.element(
+                "circle",
+                svg.element("title", f"epoch {index + 1}, {kind}: {wording.percent(value)}"),
+                cx=point[0],
+                cy=point[1],
+                r=2.6,
+                class_=f"dot {kind}",
+            )
+            for index, (point, value) in enumerate(zip(points, accuracies, strict=True))
+        ]
+    last = training.epochs[-1]
+    label = (
+        f"Accuracy of {training.stage} over {count} epochs: training ends at "
+        f"{wording.percent(last.accuracy)}, "
+        f"validation at {wording.percent(last.validation_accuracy)}"
+    )
+    return svg.picture(width, height, label, *parts)
+
+
+def latency_blocks(report: Report, file_format: str) -> Markup | None:
+    """Every block of every file of a format as a mark, one row a file, with the median of each process."""
+    timed = [v for v in report.variants if v.format == file_format and v.latency is not None and _blocks(v)]
+    if not timed:
+        return None
+    row, left, right, top, bottom, width = 26, 186, 78, 8, 30, 1120
+    height = top + row * len(timed) + bottom
+    everything = [value for variant in timed for value in _blocks(variant)]
+    low, high = min(everything) / 1.06, max(everything) * 1.06
+    x = svg.logarithmic(low, high, left, width - right)
+    parts = []
+    for value in svg.logarithmic_ticks(low, high, at_most=8):
+        parts.append(svg.line(x(value), top, x(value), height - bottom, class_="grid"))
+        parts.append(svg.text(x(value), height - 10, wording.axis_time(value)))
+    for index, variant in enumerate(timed):
+        parts += _block_row(variant, x, top + row * index + row / 2, left, width)
+    label = (
+        f"Time per call of each {file_format} file, one mark a block; medians are in the table of all files"
+    )
+    return svg.picture(width, height, label, *parts)
+
+
+def _blocks(variant: Variant) -> list[float]:
+    return (
+        []
+        if variant.latency is None
+        else [value for process in variant.latency.blocks_us for value in process]
+    )
+
+
+def _block_row(variant: Variant, x: svg.Scale, y: float, left: float, width: float) -> list[Markup]:
+    latency = variant.latency
+    if latency is None:
+        return []
+    blocks = sorted(_blocks(variant))
+    step = max(1, len(blocks) // _MARKS_IN_A_ROW)
+    marks = "".join(f"M{x(value):.1f} {y - 6:.1f}v12" for value in blocks[::step])
+    title = svg.element(
+        "title", f"{variant.name}: {len(blocks)} blocks, {blocks[0]:.1f} to {blocks[-1]:.1f} µs"
+    )
+    middle = x(latency.p50_us)
+    return [
+        svg.text(left - 12, y + 4, variant.name, class_="row-label", anchor="end"),
+        svg.element("g", title, svg.element("path", d=marks, class_="blocks")),
+        svg.line(middle, y - 9, middle, y + 9, class_="median"),
+        svg.text(width - 4, y + 4, wording.microseconds(latency.p50_us), class_="row-value", anchor="end"),
+    ]

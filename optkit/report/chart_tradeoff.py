@@ -1,0 +1,255 @@
+"""Accuracy against size and against time: one panel per format, error bars, and the Pareto front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from optkit.report import svg, wording
+from optkit.report.recommend import passed_all
+from optkit.report.reference import formats
+from optkit.statistics import wilson_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from markupsafe import Markup
+
+    from optkit.report.svg import Scale
+    from optkit.schema import Report, Variant
+
+_WIDTH, _HEIGHT = 580, 370
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 18, 18, 46
+
+# Room beside the cheapest and dearest file, as a ratio: marks that are moved apart stay inside.
+_ROOM = 1.3
+
+# Marks nearer than this lie on each other: they are moved apart sideways, which the caption says.
+_MARK_PX = 9.0
+
+
+# Left, top, right, bottom, in pixels.
+_Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A file in the plane: accuracy and its interval as fractions, ``cost`` in bytes or µs."""
+
+    variant: Variant
+    accuracy: float
+    low: float
+    high: float
+    cost: float
+
+
+def panels(report: Report) -> list[tuple[str, Markup]]:
+    """Charts with headings, for each format first size, then time; formats without figures are left out."""
+    charts = []
+    accuracies = [found for variant in report.variants if (found := _accuracy(variant)) is not None]
+    if not accuracies:
+        return []
+    low, high = min(a[1] for a in accuracies), max(a[2] for a in accuracies)
+    for file_format in formats(report.variants):
+        for metric, figure, show, tick in _METRICS:
+            # Both formats share the scale, so that panels can be compared by eye.
+            everything = [cost for variant in report.variants if (cost := figure(variant)) is not None]
+            marks = _marks(report, file_format, figure)
+            if marks:
+                heading = f"{file_format}: accuracy against {metric}"
+                scale = _Frame(min(everything), max(everything), low, high, show, tick)
+                charts.append((heading, _panel(report, marks, scale, heading)))
+    return charts
+
+
+def _accuracy(variant: Variant) -> tuple[float, float, float] | None:
+    """Validation accuracy, on which choices are made, with its interval; else the test accuracy."""
+    value = variant.accuracy_validation
+    if value is not None and value.total:
+        return (value.correct / value.total, *wilson_interval(value.correct, value.total))
+    return None if variant.accuracy is None else (variant.accuracy.top1, *variant.accuracy.ci95)
+
+
+def _bytes(variant: Variant) -> float | None:
+    return None if variant.size is None else variant.size.file_bytes
+
+
+def _time(variant: Variant) -> float | None:
+    return None if variant.latency is None else variant.latency.p50_us
+
+
+# Name of the horizontal axis, its figure, and how it is written beside a mark and on the axis.
+_METRICS = (
+    ("file size", _bytes, wording.kilobytes, wording.kilobytes),
+    ("time per call", _time, wording.microseconds, wording.axis_time),
+)
+
+
+def _marks(report: Report, file_format: str, figure: Callable[[Variant], float | None]) -> list[_Mark]:
+    marks = []
+    for variant in report.variants:
+        accuracy, cost = _accuracy(variant), figure(variant)
+        if (
+            variant.format == file_format
+            and variant.status == "ok"
+            and accuracy is not None
+            and cost is not None
+        ):
+            marks.append(_Mark(variant, *accuracy, cost))
+    return marks
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The range of both axes and how a cost is written."""
+
+    lowest: float
+    highest: float
+    worst: float
+    best: float
+    show: Callable[[float], str]
+    tick: Callable[[float], str]
+
+    def x(self) -> Scale:
+        return svg.logarithmic(self.lowest / _ROOM, self.highest * _ROOM, _LEFT, _WIDTH - _RIGHT)
+
+    def y(self) -> Scale:
+        room = 0.04 * (self.best - self.worst) or 0.001
+        return svg.linear(self.worst - room, self.best + room, _HEIGHT - _BOTTOM, _TOP)
+
+
+def _panel(report: Report, marks: Sequence[_Mark], frame: _Frame, heading: str) -> Markup:
+    x, y = frame.x(), frame.y()
+    places = _apart([(x(mark.cost), mark) for mark in marks])
+    front = _front(marks)
+    label = f"{heading}; {len(marks)} files, each named with its figures in the table of all files"
+    children = [*_axes(frame, x, y)]
+    # A staircase: between two files of the front there is nothing to be had, beyond the last nothing better.
+    corners = [(place, y(mark.accuracy)) for place, mark in places if mark in front]
+    steps = [(corners[0][0], float(_HEIGHT - _BOTTOM))] if corners else []
+    for (place, height), (following, _) in pairwise([*corners, (float(_WIDTH - _RIGHT), 0.0)]):
+        steps += [(place, height), (following, height)]
+    if steps:
+        children.append(svg.path(steps, class_="front"))
+    children += [
+        svg.line(place, y(mark.low), place, y(mark.high), class_="interval") for place, mark in places
+    ]
+    children += [_symbol(report, mark, place, y(mark.accuracy), frame) for place, mark in places]
+    children += _labels(report, places, front, y)
+    return svg.picture(_WIDTH, _HEIGHT, label, *children)
+
+
+def _axes(frame: _Frame, x: Scale, y: Scale) -> list[Markup]:
+    bottom = _HEIGHT - _BOTTOM
+    parts = []
+    accuracies = svg.ticks(frame.worst, frame.best, about=5)
+    decimals = 2 if any(round(1000 * value, 6) % 1 for value in accuracies) else 1
+    for value in accuracies:
+        parts.append(svg.line(_LEFT, y(value), _WIDTH - _RIGHT, y(value), class_="grid"))
+        parts.append(
+            svg.text(_LEFT - 8, y(value) + 4, wording.percent(value, decimals=decimals), anchor="end")
+        )
+    for value in svg.logarithmic_ticks(frame.lowest / _ROOM, frame.highest * _ROOM):
+        parts.append(svg.line(x(value), bottom, x(value), bottom + 5, class_="axis"))
+        parts.append(svg.text(x(value), bottom + 19, frame.tick(value)))
+    parts.append(svg.line(_LEFT, bottom, _WIDTH - _RIGHT, bottom, class_="axis"))
+    parts.append(svg.text(_LEFT, _HEIGHT - 6, "← better", class_="hint", anchor="start"))
+    parts.append(svg.text(_WIDTH - _RIGHT, _HEIGHT - 6, "logarithmic", class_="hint", anchor="end"))
+    return parts
+
+
+def _apart(places: Sequence[tuple[float, _Mark]]) -> list[tuple[float, _Mark]]:
+    """Move marks sideways, in order and as little as possible, until none lies on another.
+
+    With the wanted distance taken off in order, that is isotonic regression, done by pooling neighbours that
+    are out of order (Barlow et al., Statistical Inference under Order Restrictions, 1972).
+    """
+    ordered = sorted(places, key=lambda item: (item[0], -item[1].accuracy))
+    pools: list[tuple[float, int]] = []
+    for index, (place, _) in enumerate(ordered):
+        mean, size = place - _MARK_PX * index, 1
+        while pools and pools[-1][0] > mean:
+            before, count = pools.pop()
+            mean, size = (before * count + mean * size) / (count + size), count + size
+        pools.append((mean, size))
+    shifts = [mean for mean, size in pools for _ in range(size)]
+    return [
+        (shift + _MARK_PX * i, mark) for i, (shift, (_, mark)) in enumerate(zip(shifts, ordered, strict=True))
+    ]
+
+
+def _front(marks: Sequence[_Mark]) -> list[_Mark]:
+    """Files that no other of the panel beats in both figures that it shows, from the cheapest on."""
+    front: list[_Mark] = []
+    for mark in sorted(marks, key=lambda m: (m.cost, -m.accuracy)):
+        if passed_all(mark.variant) and (not front or mark.accuracy > front[-1].accuracy):
+            front.append(mark)
+    return front
+
+
+def _symbol(report: Report, mark: _Mark, x: float, y: float, frame: _Frame) -> Markup:
+    variant = mark.variant
+    name = wording.file_name(variant.name, variant.format)
+    title = svg.element(
+        "title",
+        f"{name}: {wording.percent(mark.accuracy)} {wording.percent_interval((mark.low, mark.high))}, "
+        f"{frame.show(mark.cost)}",
+    )
+    on_front = any((p.variant, p.format) == (variant.name, variant.format) for p in report.pareto)
+    kind = "mark on-front" if on_front else "mark"
+    if _is_chosen(report, variant):
+        ring = svg.element("circle", cx=x, cy=y, r=9.5, class_="ring")
+        return svg.element("g", title, ring, svg.element("circle", cx=x, cy=y, r=5.0, class_="mark chosen"))
+    if variant.name == "fp32":
+        return svg.element(
+            "g", title, svg.element("rect", x=x - 4.5, y=y - 4.5, width=9.0, height=9.0, class_=kind)
+        )
+    return svg.element("g", title, svg.element("circle", cx=x, cy=y, r=4.5, class_=kind))
+
+
+def _is_chosen(report: Report, variant: Variant) -> bool:
+    choice = report.recommendation
+    return choice is not None and (choice.variant, choice.format) == (variant.name, variant.format)
+
+
+def _labels(
+    report: Report, places: Sequence[tuple[float, _Mark]], front: Sequence[_Mark], y: Scale
+) -> list[Markup]:
+    """Names of the recommended file, the reference and the front, where there is room for them."""
+    wanted = [
+        (place, mark)
+        for place, mark in places
+        if _is_chosen(report, mark.variant) or mark.variant.name == "fp32" or mark in front
+    ]
+    wanted.sort(key=lambda item: not _is_chosen(report, item[1].variant))
+    taken: list[_Box] = [
+        (place - 6, y(mark.accuracy) - 6, place + 6, y(mark.accuracy) + 6) for place, mark in places
+    ]
+    labels = []
+    for place, mark in wanted:
+        box = _room_for(6.9 * len(mark.variant.name) + 4, place, y(mark.accuracy), taken)
+        if box is not None:
+            taken.append(box)
+            kind = "label chosen-label" if _is_chosen(report, mark.variant) else "label"
+            labels.append(svg.text(box[0], box[3] - 3, mark.variant.name, class_=kind, anchor="start"))
+    return labels
+
+
+def _room_for(width: float, x: float, y: float, taken: Sequence[_Box]) -> _Box | None:
+    """The nearest free box (left, top, right, bottom) for a label beside, above or below a mark."""
+    spots = [(x + 13, y + 4), (x - 13 - width, y + 4)]
+    spots += [(x - width / 2, y + down) for down in (-14, 22, -30, 38, -46, 54, -62, 70)]
+    for wanted, baseline in spots:
+        # Above and below, a label may slide sideways to stay inside the panel.
+        slides = wanted == x - width / 2
+        left = min(max(wanted, _LEFT + 3.0), _WIDTH - 4 - width) if slides else wanted
+        box = (left, baseline - 11, left + width, baseline + 3)
+        inside = left > _LEFT and left + width < _WIDTH and box[1] >= 0 and box[3] <= _HEIGHT - _BOTTOM
+        if inside and not any(_overlap(box, other) for other in taken):
+            return box
+    return None
+
+
+def _overlap(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

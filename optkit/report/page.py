@@ -1,0 +1,148 @@
+"""report.html: one file without any request, drawn from the record alone."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from optkit.report import chart_bytes, chart_curves, chart_tradeoff, wording
+from optkit.report.page_classes import class_figures, confusion
+from optkit.report.page_rows import HEADERS, Row, flip_pictures, rows
+from optkit.report.reference import baseline_of, controls, find, formats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from markupsafe import Markup
+
+    from optkit.schema import Report, Variant
+
+_TEMPLATE = "page.html.j2"
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+
+
+def render(report: Report) -> str:
+    """The whole page, with styles, script, charts and pictures inside; its own policy forbids requests."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("optkit.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(count=wording.count, mebibytes=wording.mebibytes)
+    text: str = environment.get_template(_TEMPLATE).render(**_context(report))
+    return text
+
+
+def _context(report: Report) -> dict[str, Any]:
+    """Everything that the template names."""
+    choice = report.recommendation
+    chosen = None if choice is None else find(report.variants, choice.variant, choice.format)
+    baseline = None if chosen is None else baseline_of(report.variants, chosen.format)
+    all_rows = rows(report)
+    return {
+        "report": report,
+        "source": _source,
+        "missing": wording.MISSING,
+        "chosen": chosen,
+        "chosen_file": "" if chosen is None else wording.file_name(chosen.name, chosen.format),
+        "chosen_row": next((row for row in all_rows if row.chosen), None),
+        "cost": "" if chosen is None else wording.cost(chosen, baseline),
+        "baseline": baseline,
+        "headers": HEADERS,
+        "rows": all_rows,
+        "formats": formats(report.variants),
+        "tradeoffs": chart_tradeoff.panels(report),
+        "axis_words": _axis_words(report),
+        "compared": _compared(chosen, baseline),
+        "flips": () if chosen is None else flip_pictures(report, chosen, at_most=200),
+        "pictures": _pictures(report, all_rows, chosen),
+        "curves": chart_curves.learning_curves(report.training),
+        "byte_charts": _by_format(report, chart_bytes.bars),
+        "kinds": [chart_bytes.words(kind) for kind in chart_bytes.kinds(report)],
+        "block_charts": _by_format(report, chart_curves.latency_blocks),
+        "control_notes": _control_notes(report),
+        "loads": _loads(report),
+    }
+
+
+def _source(name: str) -> Markup:
+    """A style sheet or script of this package, to stand inside the page as it is."""
+    from importlib.resources import files
+
+    from markupsafe import Markup
+
+    # Our own files, in which nothing from outside stands.
+    return Markup((files("optkit.report") / name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+def _by_format(report: Report, draw: Callable[[Report, str], Markup | None]) -> list[tuple[str, Markup]]:
+    drawn = [(name, draw(report, name)) for name in formats(report.variants)]
+    return [(name, chart) for name, chart in drawn if chart is not None]
+
+
+def _axis_words(report: Report) -> str:
+    """Which accuracy the charts show."""
+    validated = [
+        variant.accuracy_validation for variant in report.variants if variant.accuracy_validation is not None
+    ]
+    if validated:
+        return f"Accuracy on the {validated[0].total:,} validation images, on which choices are made"
+    return "Accuracy on the test set"
+
+
+def _compared(chosen: Variant | None, baseline: Variant | None) -> list[dict[str, Any]]:
+    """The baseline and the chosen file, class by class; one of them where they are the same."""
+    shown = [baseline] if chosen is baseline else [baseline, chosen]
+    counted = [
+        (variant, variant.accuracy.confusion)
+        for variant in shown
+        if variant is not None and variant.accuracy is not None and variant.accuracy.confusion
+    ]
+    # The table of classes has one row for both, so they must have the same classes.
+    return [
+        {
+            "file": wording.file_name(variant.name, variant.format),
+            "confusion": confusion(counts),
+            "figures": class_figures(counts),
+        }
+        for variant, counts in counted
+        if len(counts) == len(counted[0][1])
+    ]
+
+
+def _pictures(report: Report, all_rows: list[Row], chosen: Variant | None) -> list[tuple[str, str]]:
+    """(index, PNG in base64) of each picture that the page shows, once."""
+    shown = {str(flip.index) for row in all_rows for flip in row.flips if flip.picture}
+    shown |= {str(flip.index) for flip in ([] if chosen is None else chosen.flips)}
+    return [
+        (index, data)
+        for index, data in sorted(report.pictures.items())
+        if index in shown and _BASE64.fullmatch(data)
+    ]
+
+
+def _control_notes(report: Report) -> list[str]:
+    notes = []
+    for control in controls(report.variants):
+        versus = None if control.accuracy is None else control.accuracy.versus_baseline
+        if control.accuracy is not None and versus is not None:
+            notes.append(
+                f"{wording.file_name(control.name, control.format)}: "
+                f"{wording.percent(control.accuracy.top1)}, "
+                f"{wording.flips(versus, control.accuracy.total)}, {versus.verdict}."
+            )
+    return notes
+
+
+def _loads(report: Report) -> str:
+    before, after = report.environment.load_average_before, report.environment.load_average_after
+    parts = [
+        f"{', '.join(f'{load:.2f}' for load in values)} {when}"
+        for when, values in (("before", before), ("after", after))
+        if values is not None
+    ]
+    return "; ".join(parts) or "not known"

@@ -1,0 +1,93 @@
+"""Jobs that run in workers: one technique on a small network and real images, whole or broken."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from optkit import data, registry, techniques
+from optkit.schema import LayerNote
+from optkit.techniques import Applied, Work
+from optkit.training import configure_tensorflow
+from optkit.workers import Tell
+
+
+def small_model() -> Any:
+    """A network with every kind of layer that the baselines have, and a convolution that 2 of 4 cannot prune."""
+    from tf_keras import Model, layers
+
+    image = layers.Input((28, 28, 1), name="image")
+    x = layers.Conv2D(8, 5, strides=2, activation="relu", name="conv_1")(image)
+    x = layers.Conv2D(8, 3, activation="relu", name="conv_2")(x)
+    x = layers.MaxPooling2D(2, name="pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dropout(0.2, name="dropout")(x)
+    return Model(image, layers.Dense(10, activation="softmax", name="probabilities")(x))
+
+
+def _do_nothing(model: Any) -> Applied:
+    """What the broken copies have in common: they report every layer as changed, and skip the training."""
+    notes = [LayerNote(layer.name, changed=True, reason="changed") for layer in model.layers if layer.weights]
+    others = [LayerNote(layer.name, changed=False, reason="has no kernel") for layer in model.layers if not layer.weights]
+    return Applied(techniques.copy_model(model), notes + others, [])
+
+
+def _changes_its_input(model: Any) -> Applied:
+    applied = _do_nothing(model)
+    model.set_weights([weight * 2 for weight in model.get_weights()])
+    return applied
+
+
+def _leaves_a_layer_out(model: Any) -> Applied:
+    applied = _do_nothing(model)
+    return Applied(applied.model, applied.notes[:-1], applied.epochs)
+
+
+def _gives_no_reason(model: Any) -> Applied:
+    applied = _do_nothing(model)
+    first = applied.notes[0]
+    return Applied(applied.model, [LayerNote(first.layer, first.changed, ""), *applied.notes[1:]], applied.epochs)
+
+
+BROKEN = {
+    "changes_its_input": _changes_its_input,
+    "leaves_a_layer_out": _leaves_a_layer_out,
+    "gives_no_reason": _gives_no_reason,
+    "promises_nothing_kept": _do_nothing,
+}
+
+
+def run(tell: Tell, *, name: str, breakage: str | None) -> dict[str, Any]:
+    """Apply a technique, or a copy of it with one breakage, through the runner."""
+    configure_tensorflow(0, threads=1)
+    module = registry.load("techniques", name)
+    model = small_model()
+    before = techniques.weights_digest(model)
+    work = Work(
+        params=msgspec.convert({"epochs": 1}, module.Params),
+        history=(),
+        data=data.load("mnist", train_samples=1280),
+        seed=0,
+        skip_layers=(),
+        tell=tell,
+    )
+    if breakage is not None:
+        broken = ModuleType(name)
+        broken.__dict__.update(module.__dict__)
+        def apply(model: Any, _: Work) -> Applied:
+            return BROKEN[breakage](model)
+
+        broken.__dict__["apply"] = apply
+        # A fresh process: nothing else sees the replaced plug-in.
+        registry.load.__globals__["importlib"].import_module = lambda _: broken
+    layers = [layer.name for layer in model.layers]
+    outcome = techniques.run(name, model, work, layers)
+    return {
+        "input_unchanged": techniques.weights_digest(model) == before,
+        "layers_reported": [note.layer for note in outcome.notes] == layers,
+        "failed_checks": [check.name for check in outcome.checks if not check.passed],
+        "epochs": len(outcome.epochs),
+        "weights_differ": techniques.weights_digest(outcome.model) != before,
+    }

@@ -1,0 +1,192 @@
+"""Files run in their runtime and give the numbers that numpy gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import model_files
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from optkit import registry, runtimes
+from optkit.errors import InputError
+from optkit.readback import Port
+from optkit.runtimes import _ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(folder: Path, file_format: str, precision: str) -> Path:
+    make = {"tflite": model_files.write_tflite, "onnx": model_files.write_onnx}[file_format]
+    return make(folder, model_files.network(), precision)
+
+
+FORMATS = pytest.mark.parametrize("file_format", ["tflite", "onnx"])
+
+
+@FORMATS
+def test_outputs_are_the_networks(tmp_path: Path, file_format: str) -> None:
+    session = runtimes.open_model(write(tmp_path, file_format, "fp32"))
+    outputs = runtimes.predict(session, model_files.images()[:50])
+    assert outputs.dtype == np.float32
+    # float32 sums in another order.
+    assert np.abs(outputs - model_files.network().predict(model_files.images()[:50])).max() < 1e-5
+
+
+def test_integer_outputs_are_dequantized(tmp_path: Path) -> None:
+    session = runtimes.open_model(write(tmp_path, "tflite", "int8"))
+    native = runtimes.predict(session, model_files.images()[:50], batch=50)
+    assert native.dtype == np.int8
+    real = session.from_native(native)
+    assert real.dtype == np.float32
+    assert np.array_equal(real, (native.astype(np.float32) + 128) / 256)
+
+
+@FORMATS
+def test_batches_give_the_same_rows(tmp_path: Path, file_format: str) -> None:
+    session = runtimes.open_model(write(tmp_path, file_format, "int8"))
+    pictures = model_files.images()[:23]
+    alone = runtimes.predict(session, pictures)
+    assert alone.shape == (23, 10)
+    # 10, 10 and 3: the batch changes in the middle, and back.
+    assert np.array_equal(runtimes.predict(session, pictures, batch=10), alone)
+    assert np.array_equal(runtimes.predict(session, pictures), alone)
+
+
+@FORMATS
+def test_fetch_gives_a_copy(tmp_path: Path, file_format: str) -> None:
+    session = runtimes.open_model(write(tmp_path, file_format, "fp32"))
+    session.feed(session.to_native(model_files.images()[:1]))
+    session.invoke()
+    first = session.fetch()
+    kept = first.copy()
+    session.feed(session.to_native(model_files.images()[1:2]))
+    session.invoke()
+    assert np.array_equal(first, kept)
+    assert not np.array_equal(session.fetch(), kept)
+
+
+@FORMATS
+@pytest.mark.parametrize("shape", [(28, 28), (784,), (28, 28, 1)])
+def test_images_of_any_shape_with_the_same_pixels(
+    tmp_path: Path, file_format: str, shape: tuple[int, ...]
+) -> None:
+    session = runtimes.open_model(write(tmp_path, file_format, "fp32"))
+    native = session.to_native(model_files.images()[:4].reshape(4, *shape))
+    assert native.shape == (4, 28, 28, 1)
+    assert native.flags["C_CONTIGUOUS"]
+
+
+@FORMATS
+def test_other_images_are_refused(tmp_path: Path, file_format: str) -> None:
+    session = runtimes.open_model(write(tmp_path, file_format, "fp32"))
+    with pytest.raises(InputError, match=r"takes \[28, 28, 1\] per image, the data have \[27, 28\]"):
+        session.to_native(np.zeros((1, 27, 28), np.float32))
+
+
+def test_the_reference_kernels_are_within_a_step(tmp_path: Path) -> None:
+    path = write(tmp_path, "tflite", "int8")
+    litert = registry.load("runtimes", "litert")
+    fast = runtimes.predict(litert.open_model(path), model_files.images()[:50])
+    plain = runtimes.predict(litert.open_model(path, reference_kernels=True), model_files.images()[:50])
+    # Softmax stretches a step of the logits to a few of its own.
+    assert np.abs(fast.astype(int) - plain).max() <= 8
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale", "zero", "values", "native"),
+    [
+        # Halves go to the even neighbour: 0.5 → 0, 1.5 → 2, 2.5 → 2.
+        ("int8", 1.0, 0, [0.5, 1.5, 2.5, -0.5, -1.5], [0, 2, 2, 0, -2]),
+        ("int8", 1 / 255, -128, [0.0, 1.0, 2.0, -1.0], [-128, 127, 127, -128]),
+        ("uint8", 1 / 255, 0, [0.0, 1.0, 2.0, -1.0], [0, 255, 255, 0]),
+        ("int16", 1 / 32767, 0, [0.0, 1.0, 2.0, -2.0], [0, 32767, 32767, -32768]),
+        ("uint8", None, None, [0.0, 254.6, 300.0], [0, 255, 255]),
+        ("float32", None, None, [0.1], [np.float32(0.1)]),
+    ],
+)
+def test_quantization(
+    dtype: str, scale: float | None, zero: int | None, values: list[float], native: list[float]
+) -> None:
+    port = Port("x", dtype, (-1, len(values)), scale, zero)
+    found = _ports.to_native(np.array([values], np.float32), port)
+    assert found.dtype == np.dtype(dtype)
+    assert found[0].tolist() == native
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16"])
+def test_quantization_goes_there_and_back(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    codes = np.arange(limits.min, limits.max + 1).astype(dtype)[None]
+    port = Port("x", dtype, (-1, codes.shape[1]), 0.0123, 5)
+    assert np.array_equal(_ports.to_native(_ports.from_native(codes, port), port), codes)
+
+
+@FORMATS
+@pytest.mark.parametrize("content", [b"", b"nonsense" * 40])
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, file_format: str, content: bytes) -> None:
+    path = tmp_path / f"model.{file_format}"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        runtimes.open_model(path)
+    assert "\n" not in str(caught.value)
+    assert path.name in str(caught.value)
+
+
+@FORMATS
+def test_a_missing_file_is_refused(tmp_path: Path, file_format: str) -> None:
+    with pytest.raises(InputError, match="absent"):
+        runtimes.open_model(tmp_path / f"absent.{file_format}")
+
+
+def test_two_inputs_are_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
+    model = model_files.onnx_model(nodes, {}, {"a": ["batch", 2], "b": ["batch", 2]}, {"y": ["batch", 2]})
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    with pytest.raises(InputError, match="has 2 and 1"):
+        runtimes.open_model(path)
+    b = model_files.TFLiteBuilder()
+    first, second, total = b.tensor("a", (1, 2)), b.tensor("b", (1, 2)), b.tensor("y", (1, 2))
+    b.operator("ADD", [first, second], [total], "AddOptions")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b.finish({"a": first, "b": second}, {"y": total}))
+    with pytest.raises(InputError, match="has 2 and 1"):
+        runtimes.open_model(path)
+
+
+def test_a_fixed_batch_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["a"], ["y"])]
+    path = tmp_path / "model.onnx"
+    onnx.save(model_files.onnx_model(nodes, {}, {"a": [1, 2]}, {"y": [1, 2]}), path)
+    session = runtimes.open_model(path)
+    with pytest.raises(InputError, match="dynamic batch"):
+        session.feed(np.zeros((2, 2), np.float32))
+
+
+@pytest.mark.parametrize("name", registry.names("runtimes"))
+def test_versions_are_known(name: str) -> None:
+    assert registry.load("runtimes", name).version()[0].isdigit()
+
+
+@FORMATS
+def test_a_run_is_silent_and_needs_no_tensorflow(tmp_path: Path, file_format: str) -> None:
+    path = write(tmp_path, file_format, "int8")
+    program = (
+        "import sys, pathlib, numpy as np\n"
+        "from optkit import runtimes, readback\n"
+        f"path = pathlib.Path({str(path)!r})\n"
+        "readback.read(path)\n"
+        "runtimes.predict(runtimes.open_model(path), np.zeros((5, 28, 28, 1), np.float32), batch=2)\n"
+        "heavy = {'tensorflow', 'keras', 'tf_keras', 'tf2onnx'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
