@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "compress"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  # a module attribute may be anything
+def __getattr__(name: str) -> Any:  # a module attribute may be anything
     if name == "compress":
         from optkit.pipeline.run import compress
 

@@ -22,8 +22,3 @@ def load(path: Path) -> Any:
 
     with tfmot.quantization.keras.quantize_scope():
         return tf_keras.models.load_model(str(path), compile=False)
-
-
-def port_names(model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of a model's inputs and outputs, which every exported file keeps."""
-    return tuple(model.input_names), tuple(model.output_names)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from optkit import registry
 from optkit.errors import InputError, nearest
 from optkit.schema import Recipe, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 STANDARD = (
     "fp32",
@@ -181,7 +183,10 @@ def read_all(arguments: Iterable[str]) -> tuple[dict[str, Any], list[Recipe]]:
 
 def dump_toml(settings: dict[str, Any], recipes: Sequence[Recipe]) -> str:
     """The TOML text that ``load_toml`` reads back to the same settings and recipes."""
-    lines = ["[settings]", *(f"{key} = {_toml(value)}" for key, value in sorted(settings.items()) if value is not None)]
+    lines = [
+        "[settings]",
+        *(f"{key} = {_toml(value)}" for key, value in sorted(settings.items()) if value is not None),
+    ]
     for recipe in recipes:
         lines += ["", "[[recipe]]", "steps = ["]
         for step in recipe.steps:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from optkit.errors import InputError, InternalError, nearest
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 KINDS: dict[str, tuple[str, ...]] = {
     "data": ("SUMMARY", "SOURCE", "load"),

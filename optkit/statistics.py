@@ -206,9 +206,7 @@ def ratio_interval(
 
     paired = [len(one) for one in reference] == [len(one) for one in blocks]
     if not paired or not blocks or not all(len(one) for one in blocks):
-        raise ValueError(
-            "expected as many blocks of the reference as of the file, in each of at least one process"
-        )
+        raise ValueError("expected as many blocks of the reference as of the file, in each of at least one process")
     logs = []
     for one, other in zip(reference, blocks, strict=True):
         times = np.array([one, other], dtype=np.float64)
@@ -219,9 +217,7 @@ def ratio_interval(
     processes = len(logs)
     medians = np.array([np.median(one) for one in logs])
     # [process, resample]: the median of a resampled process
-    resampled = np.stack(
-        [np.median(one[random.integers(0, len(one), (RESAMPLES, len(one)))], axis=1) for one in logs]
-    )
+    resampled = np.stack([np.median(one[random.integers(0, len(one), (RESAMPLES, len(one)))], axis=1) for one in logs])
     chosen = random.integers(0, processes, (RESAMPLES, processes))
     # Each chosen process brings a resample of its own, also when it is chosen twice.
     means = resampled[chosen, random.integers(0, RESAMPLES, (RESAMPLES, processes))].mean(axis=1)
@@ -251,9 +247,7 @@ def _widening(medians: np.ndarray, resampled: np.ndarray, block_freedom: int) ->
     between = float(medians.var(ddof=1)) - within
     if between <= 0:
         return 1.0
-    freedom = (between + within) ** 2 / (
-        between**2 / (processes - 1) + within**2 / max(block_freedom, processes - 1)
-    )
+    freedom = (between + within) ** 2 / (between**2 / (processes - 1) + within**2 / max(block_freedom, processes - 1))
     return float(t.ppf(0.975, freedom)) / Z95 * math.sqrt(processes / (processes - 1))
 
 

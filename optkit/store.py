@@ -11,14 +11,16 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from optkit.errors import EnvironmentFailedError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 TEMPORARY_PREFIX = ".optkit-tmp-"
 LOCK_NAME = ".lock"

@@ -97,13 +97,15 @@ def train(
         "sgd": tf_keras.optimizers.SGD,
     }
     model.compile(
-        optimizer=optimizers[plan.optimizer](rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+        optimizer=optimizers[plan.optimizer](rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
     )
     images = tf.constant(train_part.images)
     labels = tf.constant(train_part.labels)
     validation_images = to_real(validation_part.images, shape)
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
     def run_steps(order: Any, first: Any, last: Any) -> None:
         for step in tf.range(first, last):
             chosen = order[step * batch : (step + 1) * batch]
@@ -132,7 +134,9 @@ def train(
                 }
             )
         seconds = time.perf_counter() - started
-        held_out = model.evaluate(validation_images, validation_part.labels, batch_size=500, verbose=0, return_dict=True)
+        held_out = model.evaluate(
+            validation_images, validation_part.labels, batch_size=500, verbose=0, return_dict=True
+        )
         epochs.append(
             Epoch(
                 loss=logs["loss"],

@@ -7,7 +7,8 @@ screen output goes to the log. When the process that asked dies, also by SIGKILL
 input, kills its children and goes.
 
 Jobs are named by ``module:function``; the function gets a ``tell(dict)`` callable for progress and the job's
-keyword arguments, and returns something small and JSON-able (what is large goes into a file). All traffic is one JSON object a line.
+keyword arguments, and returns something small and JSON-able (what is large goes into a file). All traffic is one
+JSON object a line.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from optkit.errors import EnvironmentFailedError, InternalError, OptkitError
 
@@ -61,7 +62,7 @@ class Workers:
         self._log = log
         self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,13 +80,17 @@ class Workers:
 
     def _server(self) -> subprocess.Popen[str]:
         if self._process is None:
+            # -P: a file json.py in the user's folder must not take the place of Python's.
+            root = str(Path(__file__).resolve().parent.parent)
+            given = {**os.environ, **self._environment}
+            path = os.pathsep.join(filter(None, [root, given.get("PYTHONPATH")]))
             with self._log.open("ab") as log:
-                self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-                    [sys.executable, "-m", "optkit.workers", *self._preload],
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "optkit.workers", *self._preload],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
-                    env={**os.environ, **self._environment},
+                    env={**given, "PYTHONPATH": path},
                     text=True,
                     # Ctrl-C must reach only the asking process, which then ends the server in order.
                     start_new_session=True,
@@ -103,7 +108,9 @@ class Workers:
         Raises:
             EnvironmentFailedError: The server process died.
         """
-        waiting, running, results = list(jobs), {}, {}
+        waiting = list(jobs)
+        running: dict[str, Job] = {}
+        results: dict[str, Any] = {}
         server = self._server()
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -216,13 +223,13 @@ def _reap(channel: int, children: dict[int, str]) -> None:
 def serve(preload: Sequence[str]) -> None:
     """Import the modules, then fork a child for each job line on standard input until it ends."""
     channel = os.dup(1)
-    os.set_inheritable(channel, False)
+    os.set_inheritable(channel, False)  # noqa: FBT003  # the function's signature
     # Whatever libraries print goes to the log, not into the conversation.
     os.dup2(2, 1)
     for name in preload:
         importlib.import_module(name)
     wake_reader, wake_writer = os.pipe()
-    os.set_blocking(wake_writer, False)
+    os.set_blocking(wake_writer, False)  # the function's signature
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
     children: dict[int, str] = {}

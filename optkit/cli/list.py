@@ -48,7 +48,12 @@ def parameters(technique: str) -> list[str]:
         choices = schema.get("enum") or get_args(hints[field]) if "enum" in schema else None
         limits = [
             f"{sign} {schema[key]:g}"
-            for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+            for key, sign in (
+                ("minimum", "≥"),
+                ("exclusiveMinimum", ">"),
+                ("maximum", "≤"),
+                ("exclusiveMaximum", "<"),
+            )
             if key in schema
         ]
         note = "|".join(map(str, choices)) if choices else ", ".join(limits)

@@ -37,7 +37,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:  # noqa: ANN401  # click's signature
+def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None:  # click's signature
     if value and not ctx.resilient_parsing:
         from importlib.metadata import version
 
@@ -52,7 +52,12 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None: 
     "environment failed midway; 70 internal error, the log is named; 130 and 143 interrupted.",
 )
 @click.option(
-    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version.",
 )
 def cli() -> None:
     """Make small, fast model files from Keras models, prove each right, measure it, and say which to ship."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from optkit.pipeline.progress import Event
 
 VERBS = {"train": "Training", "export": "Exporting", "check": "Proving", "measure": "Measuring"}
@@ -33,11 +31,11 @@ class Display:
         self._all = self._progress.add_task("Whole run", total=1.0, note="")
         self._stage = self._progress.add_task("Starting", total=1.0, note="loading TensorFlow")
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def update(self, event: Event) -> None:

@@ -59,9 +59,7 @@ def load(name: str, *, train_samples: int | None = None) -> Dataset:
         return dataset
     train = dataset.train.first(train_samples)
     order = np.random.default_rng(0).permutation(train_samples)
-    return Dataset(
-        dataset.name, dataset.sha256, dataset.classes, train, dataset.validation, dataset.test, order
-    )
+    return Dataset(dataset.name, dataset.sha256, dataset.classes, train, dataset.validation, dataset.test, order)
 
 
 def to_real(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:

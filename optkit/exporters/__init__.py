@@ -62,9 +62,7 @@ def calibration_images(job: ExportJob, image_shape: tuple[int, ...]) -> np.ndarr
 
     images = np.load(job.calibration, mmap_mode="r") if isinstance(job.calibration, Path) else job.calibration
     if len(images) == 0:
-        raise InputError(
-            "calibration needs at least one image, found none: give some, or choose a float precision"
-        )
+        raise InputError("calibration needs at least one image, found none: give some, or choose a float precision")
     if int(np.prod(images.shape[1:])) != int(np.prod(image_shape)):
         raise InputError(
             f"the model takes inputs of shape {image_shape}, the calibration images have {images.shape[1:]}: "
@@ -128,9 +126,7 @@ def kernel_note(layer: str, stored: str, scales: int, *, asked: bool) -> LayerNo
         asked: The layer was to stay in float.
     """
     if stored == "float32":
-        return LayerNote(
-            layer, changed=False, reason="float32 weights, as asked" if asked else "float32 weights"
-        )
+        return LayerNote(layer, changed=False, reason="float32 weights, as asked" if asked else "float32 weights")
     per_channel = f", {scales} scales (one for each output channel)"
     suffix = "" if not scales else per_channel if scales > 1 else ", one scale"
     return LayerNote(layer, changed=True, reason=f"{stored} weights{suffix}")
@@ -138,7 +134,4 @@ def kernel_note(layer: str, stored: str, scales: int, *, asked: bool) -> LayerNo
 
 def float16_notes(skip_layers: tuple[str, ...]) -> list[LayerNote]:
     """What skipping a layer means where every weight is float16: nothing, since that is a float."""
-    return [
-        LayerNote(name, changed=True, reason="kept in float, as asked: float16 is one")
-        for name in skip_layers
-    ]
+    return [LayerNote(name, changed=True, reason="kept in float, as asked: float16 is one") for name in skip_layers]

@@ -99,9 +99,7 @@ def set_ranges(content: bytes, ranges: dict[str, tuple[float, float]]) -> bytes:
     return serialize(model)
 
 
-def restore_float_kernels(
-    quantized: bytes, original: bytes, layers: frozenset[str], known: tuple[str, ...]
-) -> bytes:
+def restore_float_kernels(quantized: bytes, original: bytes, layers: frozenset[str], known: tuple[str, ...]) -> bytes:
     """Put the float kernels of some layers back into a dynamic-range file.
 
     An operator is hybrid only because its kernel is int8, so with the float kernel it is the float operator
@@ -119,9 +117,7 @@ def restore_float_kernels(
     target, source = parse(quantized), parse(original)
     target_nodes, source_nodes = nodes(target, known), nodes(source, known)
     if [node.kind for node in target_nodes] != [node.kind for node in source_nodes]:
-        raise InternalError(
-            "the dynamic-range file and the float32 file of one model differ in their operators"
-        )
+        raise InternalError("the dynamic-range file and the float32 file of one model differ in their operators")
     for index, node in enumerate(target_nodes):
         if node.kernel_type is not None and layers.intersection(node.layers):
             place = KERNEL_INPUT[node.kind]
@@ -152,9 +148,7 @@ def _node(model: Any, graph: Any, operator: Any, known_layers: tuple[str, ...]) 
     kind = code.customCode.decode() if code.customCode else _KINDS[builtin]
     inputs = [graph.tensors[index] for index in operator.inputs if index >= 0]
     outputs = [graph.tensors[index] for index in operator.outputs]
-    kernel = (
-        _stored_kernel(model, graph, operator.inputs[KERNEL_INPUT[kind]]) if kind in KERNEL_INPUT else None
-    )
+    kernel = _stored_kernel(model, graph, operator.inputs[KERNEL_INPUT[kind]]) if kind in KERNEL_INPUT else None
     named = [layer for tensor in outputs for layer in layers_in(tensor.name.decode(), known_layers)]
     if not named and kernel is not None:
         # The last operator's output has the signature's name. Kernels come second: equal ones may be shared.

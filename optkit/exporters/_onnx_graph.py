@@ -5,7 +5,9 @@ Each takes a ``ModelProto`` and returns it, edited in place.
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,8 +68,40 @@ def tidy(model: ModelProto, name: str) -> ModelProto:
     return model
 
 
+def settle_names(model: ModelProto) -> ModelProto:
+    """Names and order of constants that depend on the model alone.
+
+    tf2onnx numbers what it makes (``scale__16``) by a counter of the process, and merges equal constants in the order
+    of a set, so that both change with ``PYTHONHASHSEED``.
+    """
+    graph = model.graph
+    ports = {port.name: port.name for port in [*graph.input, *graph.output]}
+    tensors = dict(ports)
+    taken = {"", *ports}
+    for node in graph.node:
+        for name in [*node.input, *node.output]:
+            if name and name not in tensors:
+                tensors[name] = _free_name(name, taken)
+    rename(model, tensors)
+    labels: set[str] = set()
+    for node in graph.node:
+        node.name = _free_name(node.name or node.op_type, labels)
+    order = {name: place for place, name in enumerate(name for node in graph.node for name in node.input)}
+    _keep(graph.initializer, sorted(graph.initializer, key=lambda tensor: order[tensor.name]))
+    return model
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    """The name without counters; with a number of its own where that is taken."""
+    plain = re.sub(r"__\d+", "", name)
+    numbered = (f"{plain}_{number}" for number in itertools.count(2))
+    found = next(candidate for candidate in itertools.chain([plain], numbered) if candidate not in taken)
+    taken.add(found)
+    return found
+
+
 def fuse_bias(model: ModelProto) -> ModelProto:
-    """MatMul by a constant, then Add of a constant vector, becomes Gemm, for which there is an integer kernel.
+    """MatMul by a constant, then Add of a constant vector, becomes Gemm, which has an integer kernel.
 
     Left apart, the sum is dequantized, added to in float and quantized again.
     """
@@ -181,9 +215,7 @@ def _after_quantizing(
     """Let a quantizer read what the clamp read; the integer Clip to put after it, if still needed."""
     scale, zero = (constants[name] for name in quantize.input[1:3])
     grid = np.iinfo(zero.dtype)
-    edges = (
-        [0.0] if clamp.op_type == "Relu" else [float(constants[n]) if n else None for n in clamp.input[1:]]
-    )
+    edges = [0.0] if clamp.op_type == "Relu" else [float(constants[n]) if n else None for n in clamp.input[1:]]
     low, high = (
         limit if edge is None else int(np.clip(np.rint(np.float32(edge) / scale) + zero, grid.min, grid.max))
         for edge, limit in zip([*edges, None, None], (grid.min, grid.max), strict=False)
@@ -194,8 +226,7 @@ def _after_quantizing(
     output = quantize.output[0]
     quantize.output[0] = f"{output}_open"
     limits = [
-        _store(model, f"{output}_{side}", np.array(value, zero.dtype))
-        for side, value in (("low", low), ("high", high))
+        _store(model, f"{output}_{side}", np.array(value, zero.dtype)) for side, value in (("low", low), ("high", high))
     ]
     return [helper.make_node("Clip", [f"{output}_open", *limits], [output], name=f"{output}_clamp")]
 
@@ -252,9 +283,7 @@ def _constant_names(model: ModelProto) -> set[str]:
     """Stored tensors, and stored tensors dequantized."""
     names = {tensor.name for tensor in model.graph.initializer}
     return names | {
-        node.output[0]
-        for node in model.graph.node
-        if node.op_type == "DequantizeLinear" and node.input[0] in names
+        node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear" and node.input[0] in names
     }
 
 

@@ -51,7 +51,7 @@ def unsupported(recipe: Recipe) -> str | None:
     if recipe.precision.name == "int16x8":
         return (
             "ONNX Runtime has no integer kernel for 16-bit activations on a CPU: QuantizeLinear takes int16 "
-            "(opset 21), but QLinearConv and QGemm take 8 bits only, so every layer would be computed in float32"
+            "(opset 21), but QLinearConv and QGemm take 8 bits only, so every layer would run in float32"
         )
     return quantization_aware_reason(recipe)
 
@@ -151,9 +151,7 @@ def _trained_int8(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelPr
         path = Path(folder, "model.tflite")
         path.write_bytes(content)
         converted, _ = tf2onnx.convert.from_tflite(str(path), opset=job.opset)
-    return _onnx_graph.quantize_before_clamping(
-        _onnx_graph.unsign_activations(_onnx_graph.fuse_bias(converted))
-    )
+    return _onnx_graph.quantize_before_clamping(_onnx_graph.unsign_activations(_onnx_graph.fuse_bias(converted)))
 
 
 def _calibrated_int8(job: ExportJob, source: ModelProto, known: tuple[str, ...]) -> ModelProto:
@@ -167,9 +165,7 @@ def _calibrated_int8(job: ExportJob, source: ModelProto, known: tuple[str, ...])
 
     shaped = onnx.shape_inference.infer_shapes(source)
     if (inputs := len(source.graph.input)) != 1:
-        raise InputError(
-            f"calibration feeds one input, the model has {inputs}: export it in a float precision"
-        )
+        raise InputError(f"calibration feeds one input, the model has {inputs}: export it in a float precision")
     port = source.graph.input[0]
     image_shape = tuple(axis.dim_value for axis in port.type.tensor_type.shape.dim[1:])
     images = calibration_images(job, image_shape)
@@ -234,9 +230,7 @@ def _activations(shaped: ModelProto, images: np.ndarray, threads: int) -> Iterat
     options.log_severity_level = 3
     # Fusions would remove the very tensors that are looked at.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        seen.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(seen.SerializeToString(), options, providers=["CPUExecutionProvider"])
     port = session.get_inputs()[0].name
     floats = [item.name for item in session.get_outputs() if item.type == "tensor(float)"]
     for batch in _ranges.batches(images):
@@ -266,7 +260,8 @@ def _finish(made: ModelProto, model: Any) -> ModelProto:
     from optkit.exporters import _onnx_graph
 
     outputs = [source_name(name) for name in model.output_names]
-    return _onnx_graph.tidy(_onnx_graph.name_ports(made, model.input_names, outputs), model.name)
+    named = _onnx_graph.name_ports(made, model.input_names, outputs)
+    return _onnx_graph.settle_names(_onnx_graph.tidy(named, model.name))
 
 
 def _check(job: ExportJob, finished: ModelProto, known: tuple[str, ...]) -> list[LayerNote]:

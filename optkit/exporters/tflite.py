@@ -175,9 +175,7 @@ def _unsupported_operators(error: Any, known: tuple[str, ...]) -> str:
     if not found:
         return f"TensorFlow's converter refused the model: {str(error).splitlines()[0]}"
     names = ", ".join(f"{name}{layer}" for name, layer in sorted(found.items()))
-    return (
-        f"TFLite has no built-in operator for {names}: replace it in the model, or export to another format"
-    )
+    return f"TFLite has no built-in operator for {names}: replace it in the model, or export to another format"
 
 
 def _calibrated(job: ExportJob, model: Any) -> bytes:
@@ -291,8 +289,7 @@ def _check_integer(found: list[Node], skip_layers: tuple[str, ...]) -> None:
     in_float = [
         node
         for node in computing
-        if "float32" in (*node.activations, node.kernel_type)
-        and not set(skip_layers).intersection(node.layers)
+        if "float32" in (*node.activations, node.kernel_type) and not set(skip_layers).intersection(node.layers)
     ]
     if in_float:
         names = ", ".join(f"{node.kind} ({', '.join(node.layers) or node.output})" for node in in_float)

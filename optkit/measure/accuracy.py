@@ -131,9 +131,7 @@ def class_metrics(confusion_counts: list[list[int]]) -> dict[str, Any]:
         recall = hits / images if images else None
         # 2 PR / (P + R), written so that it is 0 and not undefined when both are 0.
         f1 = None if precision is None or recall is None else 2 * hits / (images + given)
-        per_class.append(
-            {"class": label, "images": images, "precision": precision, "recall": recall, "f1": f1}
-        )
+        per_class.append({"class": label, "images": images, "precision": precision, "recall": recall, "f1": f1})
     return {"per_class": per_class}
 
 

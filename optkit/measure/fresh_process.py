@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import optkit
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -47,7 +45,7 @@ def converse(
     Raises:
         WorkerDiedError: It ended with another exit code or by a signal, or was silent for too long.
     """
-    root = str(Path(optkit.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parent.parent.parent)
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     with log.open("ab") as stream:
         process = subprocess.Popen(

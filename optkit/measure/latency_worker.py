@@ -242,9 +242,7 @@ class Run:
         # Whatever is opened first pays for importing the runtime: one file is opened before, untimed.
         self.attempt(indices[0], open_timed, indices[0], paths[indices[0]], open_model, first, threads)
         for index in indices:
-            timed, load_ms, first_ms = self.attempt(
-                index, open_timed, index, paths[index], open_model, first, threads
-            )
+            timed, load_ms, first_ms = self.attempt(index, open_timed, index, paths[index], open_model, first, threads)
             self.files.append(timed)
             self.tell({"event": "opened", "index": index, "load_ms": load_ms, "first_ms": first_ms})
 

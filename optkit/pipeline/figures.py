@@ -6,7 +6,6 @@ Runs in the asking process, after the workers are gone, so that nothing of the r
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -20,6 +19,8 @@ from optkit.schema import Environment, Latency, Memory, NoiseFloor
 from optkit.store import StageRecord, digest, source_digest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from optkit.data import Dataset
     from optkit.pipeline.progress import Schedule
 
@@ -100,9 +101,7 @@ def _timed_images(folder: Path, dataset: Dataset) -> Path:
     return path
 
 
-def _latency(
-    plan: Plan, files: list[FileStage], folder: Path, images: Path, schedule: Schedule
-) -> LatencyResult:
+def _latency(plan: Plan, files: list[FileStage], folder: Path, images: Path, schedule: Schedule) -> LatencyResult:
     """Times of all files of one format, from one interleaved run."""
     name = f"latency of {files[0].format} files"
     key = digest(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import shlex
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -15,9 +13,14 @@ from optkit import data, readback, recipes, registry, store
 from optkit.errors import InputError
 from optkit.measure.accuracy import accuracy, accuracy_validation, class_metrics, flips
 from optkit.measure.size import measure_compute, measure_size
-from optkit.pipeline.figures import Measured
-from optkit.pipeline.plan import EXPORT_PACKAGES, RUNTIME_PACKAGES, TRAINING_PACKAGES, FileStage, Plan, versions
-from optkit.pipeline.settings import Settings
+from optkit.pipeline.plan import (
+    EXPORT_PACKAGES,
+    RUNTIME_PACKAGES,
+    TRAINING_PACKAGES,
+    FileStage,
+    Plan,
+    versions,
+)
 from optkit.pipeline.stages import failed_checks
 from optkit.report import json_file, markdown, page, pictures, recommend, why
 from optkit.schema import (
@@ -32,34 +35,26 @@ from optkit.schema import (
     Training,
     Variant,
 )
-from optkit.workers import Failure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     import numpy as np
 
     from optkit.data import Dataset
+    from optkit.pipeline.figures import Measured
+    from optkit.pipeline.settings import Settings
     from optkit.store import StageRecord
+    from optkit.workers import Failure
 
 REPORT_FILES = ("report.json", "report.md", "report.html")
 
 
-def command_line(plan: Plan, folder: Path) -> str:
-    """The command that makes this run again."""
-    return shlex.join(["optkit", "compress", "--recipe", str(folder / "recipe.toml"), "--out", str(folder)])
+class Finished(NamedTuple):
+    """A run whose stages are over.
 
-
-def write(
-    plan: Plan,
-    folder: Path,
-    dataset: Dataset,
-    check_keys: Mapping[str, str],
-    failures: Mapping[str, Failure],
-    measured: Measured,
-    command: str | None,
-) -> Report:
-    """Assemble and write everything that is read after a run.
-
-    Args:
+    Attributes:
         plan: What was to be made.
         folder: The run folder.
         dataset: The data set.
@@ -68,6 +63,24 @@ def write(
         measured: Latency and memory.
         command: The command that was given.
     """
+
+    plan: Plan
+    folder: Path
+    dataset: Dataset
+    check_keys: Mapping[str, str]
+    failures: Mapping[str, Failure]
+    measured: Measured
+    command: str
+
+
+def command_line(folder: Path) -> str:
+    """The command that makes this run again."""
+    return shlex.join(["optkit", "compress", "--recipe", str(folder / "recipe.toml"), "--out", str(folder)])
+
+
+def write(run: Finished) -> Report:
+    """Assemble and write everything that is read after a run; what is there already is kept."""
+    plan, folder, failures, measured = run.plan, run.folder, run.failures, run.measured
     key = store.digest(
         {
             "stage": "report",
@@ -76,13 +89,13 @@ def write(
             "latency": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.latency.items()},
             "memory": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.memory.items()},
             "warnings": measured.warnings,
-            "command": command,
+            "command": run.command,
             "code": store.source_digest(("report", "pipeline", "schema.py")),
         }
     )
     if store.load_stage(folder, key) is not None:
         return json_file.from_json((folder / "report.json").read_bytes())
-    report = assemble(plan, folder, dataset, check_keys, failures, measured, command)
+    report = assemble(run)
     store.write_bytes(folder / "report.json", json_file.to_json(report))
     store.write_bytes(folder / "report.md", markdown.render(report).encode())
     store.write_bytes(folder / "report.html", page.render(report).encode())
@@ -110,25 +123,16 @@ def _write_manifest(plan: Plan, folder: Path, report: Report) -> None:
     store.write_bytes(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest, order="sorted")))
 
 
-def assemble(
-    plan: Plan,
-    folder: Path,
-    dataset: Dataset,
-    check_keys: Mapping[str, str],
-    failures: Mapping[str, Failure],
-    measured: Measured,
-    command: str | None,
-) -> Report:
+def assemble(run: Finished) -> Report:
     """The report record; the test set's answers are compared here, once per finished file."""
+    plan, folder, dataset, measured = run.plan, run.folder, run.dataset, run.measured
     records = {model.name: _load(folder, model.key) for model in plan.models}
     answers = {
-        (file.name, file.format): _answers(folder, check_keys[file.key])
+        (file.name, file.format): _answers(folder, run.check_keys[file.key])
         for file in plan.files
-        if file.key in check_keys and file.key not in failures
+        if file.key in run.check_keys and file.key not in run.failures
     }
-    variants = [
-        _variant(plan, file, folder, dataset, records, answers, check_keys, failures, measured) for file in plan.files
-    ]
+    variants = [_variant(run, file, records[file.model], answers) for file in plan.files]
     variants = [_explained(variant, variants, folder, measured) for variant in variants]
     settings = plan.settings
     calibration = dataset.train.images[dataset.calibration[: settings.calibration_count]]
@@ -136,8 +140,8 @@ def assemble(
     return Report(
         schema_version=SCHEMA_VERSION,
         optkit_version=optkit.__version__,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        command=command or command_line(plan, folder),
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        command=run.command,
         warnings=_warnings(plan, folder, measured),
         environment=_with_packages(measured),
         data=DataFacts(
@@ -182,17 +186,13 @@ def _answers(folder: Path, key: str) -> dict[str, np.ndarray]:
 
 
 def _variant(
-    plan: Plan,
+    run: Finished,
     file: FileStage,
-    folder: Path,
-    dataset: Dataset,
-    records: Mapping[str, StageRecord],
+    model: StageRecord,
     answers: Mapping[tuple[str, str], Mapping[str, np.ndarray]],
-    check_keys: Mapping[str, str],
-    failures: Mapping[str, Failure],
-    measured: Measured,
 ) -> Variant:
     """One file with all its figures, or with the reason why it has none."""
+    folder = run.folder
     runtime = registry.by_format("runtimes", file.format)
     path = folder / "artifacts" / f"{file.name}.{file.format}"
     bare = Variant(
@@ -204,18 +204,18 @@ def _variant(
         sha256=None,
         status="failed",
     )
-    if file.key in failures:
-        failure = failures[file.key]
-        sha256 = store.sha256_file(path) if file.key in check_keys else None
+    if file.key in run.failures:
+        failure = run.failures[file.key]
+        sha256 = store.sha256_file(path) if file.key in run.check_keys else None
         return msgspec.structs.replace(bare, sha256=sha256, failures=[f"{failure.kind}: {failure.message}"])
-    checked = _load(folder, check_keys[file.key]).result
+    checked = _load(folder, run.check_keys[file.key]).result
     checks = msgspec.convert(checked["checks"], list[Check])
     failed = failed_checks(checks)
     slot = (file.name, file.format)
-    if slot in measured.failures:
-        failed.append(f"latency: {measured.failures[slot]}")
+    if slot in run.measured.failures:
+        failed.append(f"latency: {run.measured.failures[slot]}")
     facts = readback.read(path)
-    model_notes = msgspec.convert(records[file.model].result["notes"], list[LayerNote])
+    model_notes = msgspec.convert(model.result["notes"], list[LayerNote])
     export_notes = msgspec.convert(_load(folder, file.key).result["notes"], list[LayerNote])
     return msgspec.structs.replace(
         bare,
@@ -226,10 +226,10 @@ def _variant(
         parity=msgspec.convert(checked["parity"], Parity | None),
         size=measure_size(path, facts),
         compute=measure_compute(facts),
-        latency=measured.latency.get(slot),
-        memory=measured.memory.get(slot),
+        latency=run.measured.latency.get(slot),
+        memory=run.measured.memory.get(slot),
         layers=[*model_notes, *export_notes],
-        **_accuracies(file, dataset, answers, _control(plan)),
+        **_accuracies(file, run.dataset, answers, _control(run.plan)),
     )
 
 

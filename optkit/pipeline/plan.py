@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from optkit import registry
-from optkit.pipeline.settings import Settings
 from optkit.schema import Recipe, Skipped, Step
 from optkit.store import digest, source_digest
+
+if TYPE_CHECKING:
+    from optkit.pipeline.settings import Settings
 
 BASELINE = "baseline"
 TRAINING_PACKAGES = ("numpy", "tensorflow", "tf_keras", "tensorflow-model-optimization")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,16 @@ import msgspec
 from optkit import data, registry, store, workers
 from optkit.errors import EnvironmentFailedError, InputError
 from optkit.pipeline import figures, outputs
-from optkit.pipeline.plan import BASELINE, CHECK_SOURCES, RUNTIME_PACKAGES, FileStage, ModelStage, Plan, make_plan, versions
+from optkit.pipeline.plan import (
+    BASELINE,
+    CHECK_SOURCES,
+    RUNTIME_PACKAGES,
+    FileStage,
+    ModelStage,
+    Plan,
+    make_plan,
+    versions,
+)
 from optkit.pipeline.progress import Event, OnEvent, Schedule
 from optkit.pipeline.settings import Settings, resolve
 from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
@@ -22,6 +30,8 @@ from optkit.store import StageRecord, digest, source_digest
 from optkit.workers import Failure, Job, Workers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from optkit.data import Dataset
 
 LOG = logging.getLogger("optkit")
@@ -68,7 +78,8 @@ def compress(
     plan = make_plan(chosen, named, dataset.sha256)
     store.prepare_folder(folder)
     with store.locked(folder), _logged(folder):
-        LOG.info("run: %s", command or outputs.command_line(plan, folder))
+        command = command or outputs.command_line(folder)
+        LOG.info("run: %s", command)
         return _run(plan, folder, dataset, command, on_event or _silent)
 
 
@@ -97,7 +108,7 @@ class _logged:  # noqa: N801  # used as a function: a context manager with state
         self._handler.close()
 
 
-def _run(plan: Plan, folder: Path, dataset: Dataset, command: str | None, on_event: OnEvent) -> Report:
+def _run(plan: Plan, folder: Path, dataset: Dataset, command: str, on_event: OnEvent) -> Report:
     schedule = Schedule(_expected_seconds(plan, dataset), on_event)
     arguments = {"folder": str(folder), "settings": msgspec.to_builtins(plan.settings)}
     samples = {"train_samples": plan.settings.train_samples}
@@ -112,7 +123,7 @@ def _run(plan: Plan, folder: Path, dataset: Dataset, command: str | None, on_eve
         crashed = stages.run("check", [_check_job(plan, file, keys[file.key], arguments) for file in made], cores)
         failures |= {file.key: crashed[keys[file.key]] for file in made if keys[file.key] in crashed}
     measured = figures.measure_files(plan, made, folder, dataset, schedule)
-    return outputs.write(plan, folder, dataset, keys, failures, measured, command)
+    return outputs.write(outputs.Finished(plan, folder, dataset, keys, failures, measured, command))
 
 
 class _Stages:
@@ -256,5 +267,3 @@ def _expected_seconds(plan: Plan, dataset: Dataset) -> dict[tuple[str, str], flo
         expected["export", f"{file.name}.{file.format}"] = EXPORT_SECONDS / cores
         expected["check", f"{file.name}.{file.format}"] = CHECK_SECONDS / cores
     return expected | figures.expected_seconds(plan)
-
-

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -11,6 +10,9 @@ from msgspec import Meta, Struct
 from optkit import recipes, registry
 from optkit.errors import InputError, nearest
 from optkit.schema import Recipe, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 QUICK_TRAIN_SAMPLES = 6_000
 # 500 is what TensorFlow's guide calls a typical representative data set; more moved no answer on MNIST.
@@ -105,8 +107,6 @@ def _with_references(named: Sequence[Recipe], *, quick: bool) -> list[Recipe]:
         sum(step.params["epochs"] for step in recipe.techniques if step.name != "finetune") for recipe in complete
     )
     if longest and not quick and not any(step.name == "finetune" for recipe in complete for step in recipe.techniques):
-        after_plain = next(
-            (i for i, recipe in enumerate(complete) if recipe.techniques), len(complete)
-        )
+        after_plain = next((i for i, recipe in enumerate(complete) if recipe.techniques), len(complete))
         complete.insert(after_plain, recipes.parse(f"finetune:epochs={longest}+fp32"))
     return complete

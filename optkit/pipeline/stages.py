@@ -7,7 +7,6 @@ Each reads files, writes files and a stage record, and returns nothing that is l
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ from optkit.schema import Check, KernelExpectation, LayerNote, Recipe, Step
 from optkit.store import StageRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
 
     from optkit.data import Dataset
@@ -44,11 +45,17 @@ def _without_test(dataset: Dataset) -> Dataset:
 
     none = data.Part(dataset.test.images[:0], np.empty(0, np.int64))
     return data.Dataset(
-        dataset.name, dataset.sha256, dataset.classes, dataset.train, dataset.validation, none, dataset.calibration
+        dataset.name,
+        dataset.sha256,
+        dataset.classes,
+        dataset.train,
+        dataset.validation,
+        none,
+        dataset.calibration,
     )
 
 
-def _finish_model(folder: Path, key: str, name: str, model: Any, started: float, result: dict[str, Any]) -> None:
+def _finish_model(folder: Path, key: str, name: str, model: Any, *, started: float, result: dict[str, Any]) -> None:
     """Save the model and its outputs on the parity images, then the stage record."""
     import numpy as np
 
@@ -61,14 +68,13 @@ def _finish_model(folder: Path, key: str, name: str, model: Any, started: float,
     outputs = model.predict(images, batch_size=100, verbose=0)
     reference = folder / "cache" / f"{key}.reference.npy"
     store.write_atomically(reference, lambda temporary: np.save(temporary, outputs, allow_pickle=False))
-    inputs, outputs_names = keras_models.port_names(model)
     store.save_stage(
         folder,
         StageRecord(
             key=key,
             stage=name,
             files=[store.describe_file(folder, path), store.describe_file(folder, reference)],
-            result={**result, "inputs": list(inputs), "outputs": list(outputs_names)},
+            result=result,
             seconds=round(time.perf_counter() - started, 3),
         ),
     )
@@ -100,13 +106,15 @@ def train_baseline(
     result = {
         "data": settings["data"],
         "layers": layers,
+        "inputs": list(model.input_names),
+        "outputs": list(model.output_names),
         "notes": [],
         "checks": [],
         "expectations": [],
         "quantization_aware": False,
         "epochs": msgspec.to_builtins(epochs),
     }
-    _finish_model(Path(folder), key, name, model, started, result)
+    _finish_model(Path(folder), key, name, model, started=started, result=result)
 
 
 def apply_technique(
@@ -146,13 +154,16 @@ def apply_technique(
     result = {
         "data": settings["data"],
         "layers": parent.result["layers"],
+        # The source model's: wrappers rename layers, and files keep the source's names.
+        "inputs": parent.result["inputs"],
+        "outputs": parent.result["outputs"],
         "notes": msgspec.to_builtins(_merge(parent.result["notes"], outcome.notes, step.name)),
         "checks": parent.result["checks"] + msgspec.to_builtins(outcome.checks),
         "expectations": parent.result["expectations"] + msgspec.to_builtins(outcome.expectations),
         "quantization_aware": parent.result["quantization_aware"] or step.name == "qat",
         "epochs": msgspec.to_builtins(outcome.epochs),
     }
-    _finish_model(root, key, name, outcome.model, started, result)
+    _finish_model(root, key, name, outcome.model, started=started, result=result)
 
 
 def _merge(before: list[dict[str, Any]], notes: list[LayerNote], technique: str) -> list[LayerNote]:
@@ -174,7 +185,7 @@ def export_file(
     folder: str,
     key: str,
     name: str,
-    format: str,  # noqa: A002  # the field's name in report.json
+    format: str,  # the field's name in report.json
     model_key: str,
     model_name: str,
     recipe: Mapping[str, Any],
@@ -233,7 +244,7 @@ def check_file(
     folder: str,
     key: str,
     name: str,
-    format: str,  # noqa: A002
+    format: str,
     model_key: str,
     recipe: Mapping[str, Any],
     settings: Mapping[str, Any],
@@ -273,7 +284,7 @@ def check_file(
         tell({"text": "test images"})
         answers["test"] = take_answers(path, data.to_real(dataset.test.images, dataset.test.images.shape[1:]))
     npz = root / "cache" / f"{key}.answers.npz"
-    store.write_atomically(npz, lambda temporary: np.savez(temporary, **answers))
+    store.write_atomically(npz, lambda temporary: np.savez(temporary, allow_pickle=False, **answers))
     store.save_stage(
         root,
         StageRecord(

@@ -13,9 +13,7 @@ from optkit.readback import _onnx_graph as graphs
 if TYPE_CHECKING:
     from pathlib import Path
 
-SUMMARY = (
-    "ONNX protobufs, read with the onnx package; kernels are found behind Transpose and DequantizeLinear."
-)
+SUMMARY = "ONNX protobufs, read with the onnx package; kernels are found behind Transpose and DequantizeLinear."
 SOURCE = "https://github.com/onnx/onnx/blob/main/docs/IR.md"
 FORMAT = "onnx"
 
@@ -61,9 +59,7 @@ def _facts(model: Any, data: bytes, path: Path) -> ModelFacts:
     opset = next((o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}), None)
     if not model.graph.node or opset is None:
         # Protobuf reads many byte strings, the empty one among them, as a message with nothing in it.
-        raise InputError(
-            f"expected an ONNX file; {path} ({len(data)} bytes) holds no graph; export the model again"
-        )
+        raise InputError(f"expected an ONNX file; {path} ({len(data)} bytes) holds no graph; export the model again")
     graph = graphs.index(model)
     external = _load_external(graph, path)
     return ModelFacts(

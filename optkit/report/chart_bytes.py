@@ -65,9 +65,7 @@ def _bar(variant: Variant, order: list[str], x: svg.Scale, y: float) -> list[Mar
         )
         start += number
     parts.append(
-        svg.text(
-            x(size.file_bytes) + 8, y + 17, wording.count(size.file_bytes), class_="row-value", anchor="start"
-        )
+        svg.text(x(size.file_bytes) + 8, y + 17, wording.count(size.file_bytes), class_="row-value", anchor="start")
     )
     return parts
 

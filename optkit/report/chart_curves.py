@@ -94,18 +94,12 @@ def latency_blocks(report: Report, file_format: str) -> Markup | None:
         parts.append(svg.text(x(value), height - 10, wording.axis_time(value)))
     for index, variant in enumerate(timed):
         parts += _block_row(variant, x, top + row * index + row / 2, left, width)
-    label = (
-        f"Time per call of each {file_format} file, one mark a block; medians are in the table of all files"
-    )
+    label = f"Time per call of each {file_format} file, one mark a block; medians are in the table of all files"
     return svg.picture(width, height, label, *parts)
 
 
 def _blocks(variant: Variant) -> list[float]:
-    return (
-        []
-        if variant.latency is None
-        else [value for process in variant.latency.blocks_us for value in process]
-    )
+    return [] if variant.latency is None else [value for process in variant.latency.blocks_us for value in process]
 
 
 def _block_row(variant: Variant, x: svg.Scale, y: float, left: float, width: float) -> list[Markup]:
@@ -115,9 +109,7 @@ def _block_row(variant: Variant, x: svg.Scale, y: float, left: float, width: flo
     blocks = sorted(_blocks(variant))
     step = max(1, len(blocks) // _MARKS_IN_A_ROW)
     marks = "".join(f"M{x(value):.1f} {y - 6:.1f}v12" for value in blocks[::step])
-    title = svg.element(
-        "title", f"{variant.name}: {len(blocks)} blocks, {blocks[0]:.1f} to {blocks[-1]:.1f} µs"
-    )
+    title = svg.element("title", f"{variant.name}: {len(blocks)} blocks, {blocks[0]:.1f} to {blocks[-1]:.1f} µs")
     middle = x(latency.p50_us)
     return [
         svg.text(left - 12, y + 4, variant.name, class_="row-label", anchor="end"),

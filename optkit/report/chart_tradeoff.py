@@ -90,12 +90,7 @@ def _marks(report: Report, file_format: str, figure: Callable[[Variant], float |
     marks = []
     for variant in report.variants:
         accuracy, cost = _accuracy(variant), figure(variant)
-        if (
-            variant.format == file_format
-            and variant.status == "ok"
-            and accuracy is not None
-            and cost is not None
-        ):
+        if variant.format == file_format and variant.status == "ok" and accuracy is not None and cost is not None:
             marks.append(_Mark(variant, *accuracy, cost))
     return marks
 
@@ -132,9 +127,7 @@ def _panel(report: Report, marks: Sequence[_Mark], frame: _Frame, heading: str) 
         steps += [(place, height), (following, height)]
     if steps:
         children.append(svg.path(steps, class_="front"))
-    children += [
-        svg.line(place, y(mark.low), place, y(mark.high), class_="interval") for place, mark in places
-    ]
+    children += [svg.line(place, y(mark.low), place, y(mark.high), class_="interval") for place, mark in places]
     children += [_symbol(report, mark, place, y(mark.accuracy), frame) for place, mark in places]
     children += _labels(report, places, front, y)
     return svg.picture(_WIDTH, _HEIGHT, label, *children)
@@ -147,9 +140,7 @@ def _axes(frame: _Frame, x: Scale, y: Scale) -> list[Markup]:
     decimals = 2 if any(round(1000 * value, 6) % 1 for value in accuracies) else 1
     for value in accuracies:
         parts.append(svg.line(_LEFT, y(value), _WIDTH - _RIGHT, y(value), class_="grid"))
-        parts.append(
-            svg.text(_LEFT - 8, y(value) + 4, wording.percent(value, decimals=decimals), anchor="end")
-        )
+        parts.append(svg.text(_LEFT - 8, y(value) + 4, wording.percent(value, decimals=decimals), anchor="end"))
     for value in svg.logarithmic_ticks(frame.lowest / _ROOM, frame.highest * _ROOM):
         parts.append(svg.line(x(value), bottom, x(value), bottom + 5, class_="axis"))
         parts.append(svg.text(x(value), bottom + 19, frame.tick(value)))
@@ -174,9 +165,7 @@ def _apart(places: Sequence[tuple[float, _Mark]]) -> list[tuple[float, _Mark]]:
             mean, size = (before * count + mean * size) / (count + size), count + size
         pools.append((mean, size))
     shifts = [mean for mean, size in pools for _ in range(size)]
-    return [
-        (shift + _MARK_PX * i, mark) for i, (shift, (_, mark)) in enumerate(zip(shifts, ordered, strict=True))
-    ]
+    return [(shift + _MARK_PX * i, mark) for i, (shift, (_, mark)) in enumerate(zip(shifts, ordered, strict=True))]
 
 
 def _front(marks: Sequence[_Mark]) -> list[_Mark]:
@@ -202,9 +191,7 @@ def _symbol(report: Report, mark: _Mark, x: float, y: float, frame: _Frame) -> M
         ring = svg.element("circle", cx=x, cy=y, r=9.5, class_="ring")
         return svg.element("g", title, ring, svg.element("circle", cx=x, cy=y, r=5.0, class_="mark chosen"))
     if variant.name == "fp32":
-        return svg.element(
-            "g", title, svg.element("rect", x=x - 4.5, y=y - 4.5, width=9.0, height=9.0, class_=kind)
-        )
+        return svg.element("g", title, svg.element("rect", x=x - 4.5, y=y - 4.5, width=9.0, height=9.0, class_=kind))
     return svg.element("g", title, svg.element("circle", cx=x, cy=y, r=4.5, class_=kind))
 
 
@@ -213,9 +200,7 @@ def _is_chosen(report: Report, variant: Variant) -> bool:
     return choice is not None and (choice.variant, choice.format) == (variant.name, variant.format)
 
 
-def _labels(
-    report: Report, places: Sequence[tuple[float, _Mark]], front: Sequence[_Mark], y: Scale
-) -> list[Markup]:
+def _labels(report: Report, places: Sequence[tuple[float, _Mark]], front: Sequence[_Mark], y: Scale) -> list[Markup]:
     """Names of the recommended file, the reference and the front, where there is room for them."""
     wanted = [
         (place, mark)
@@ -223,9 +208,7 @@ def _labels(
         if _is_chosen(report, mark.variant) or mark.variant.name == "fp32" or mark in front
     ]
     wanted.sort(key=lambda item: not _is_chosen(report, item[1].variant))
-    taken: list[_Box] = [
-        (place - 6, y(mark.accuracy) - 6, place + 6, y(mark.accuracy) + 6) for place, mark in places
-    ]
+    taken: list[_Box] = [(place - 6, y(mark.accuracy) - 6, place + 6, y(mark.accuracy) + 6) for place, mark in places]
     labels = []
     for place, mark in wanted:
         box = _room_for(6.9 * len(mark.variant.name) + 4, place, y(mark.accuracy), taken)

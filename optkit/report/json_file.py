@@ -30,9 +30,7 @@ def to_json(report: Report) -> bytes:
         raise InternalError(f"the report does not fit its own format: {error}") from error
     where = _not_finite(plain, "$")
     if where is not None:
-        raise InternalError(
-            f"the report has a figure that is not finite at {where}; one that was not measured is null"
-        )
+        raise InternalError(f"the report has a figure that is not finite at {where}; one that was not measured is null")
     text = json.dumps(plain, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
 
@@ -59,9 +57,7 @@ def from_json(data: bytes) -> Report:
     try:
         plain = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"expected a report.json, found bytes that are not JSON ({error}); {advice}"
-        ) from error
+        raise InputError(f"expected a report.json, found bytes that are not JSON ({error}); {advice}") from error
     version = plain.get("schema_version") if isinstance(plain, dict) else None
     if not isinstance(version, int) or isinstance(version, bool):
         raise InputError(f"expected a report.json, found JSON without a schema_version; {advice}")
@@ -73,9 +69,7 @@ def from_json(data: bytes) -> Report:
     try:
         return msgspec.convert(_without_unknown_recipe_keys(plain), Report)
     except msgspec.ValidationError as error:
-        raise InputError(
-            f"report.json does not fit version {version} of its format: {error}; {advice}"
-        ) from error
+        raise InputError(f"report.json does not fit version {version} of its format: {error}; {advice}") from error
 
 
 def _refuse_constant(name: str) -> None:

@@ -158,16 +158,14 @@ def _why(variants: Sequence[Variant]) -> list[str]:
             name = wording.file_name(variant.name, variant.format)
             found.setdefault((why.cause, why.detail), []).append(name)
     lines = [
-        f"- **{_text(cause)}** ({_text(', '.join(names))}): {_text(detail)}"
-        for (cause, detail), names in found.items()
+        f"- **{_text(cause)}** ({_text(', '.join(names))}): {_text(detail)}" for (cause, detail), names in found.items()
     ]
     return ["## Why not faster, why not smaller", "\n".join(lines)] if lines else []
 
 
 def _failed(variants: Sequence[Variant]) -> list[str]:
     lines = [
-        f"- **{_text(wording.file_name(variant.name, variant.format))}**: "
-        f"{_text('; '.join(_failures(variant)))}"
+        f"- **{_text(wording.file_name(variant.name, variant.format))}**: {_text('; '.join(_failures(variant)))}"
         for variant in variants
         if variant.status == "failed"
     ]
@@ -181,7 +179,7 @@ def _failures(variant: Variant) -> list[str]:
         for check in variant.checks
         if not check.passed
     ]
-    return [*variant.failures, *checks] or ["no reason was recorded"]
+    return variant.failures or checks or ["no reason was recorded"]
 
 
 def _skipped(report: Report) -> list[str]:
@@ -259,8 +257,7 @@ def _timing(report: Report) -> list[str]:
             "difference."
         )
     lines += [
-        f"- Noise floor, {_text(floor.format)}: the reference against itself gives {floor.low:.3f} to "
-        f"{floor.high:.3f}."
+        f"- Noise floor, {_text(floor.format)}: the reference against itself gives {floor.low:.3f} to {floor.high:.3f}."
         for floor in report.noise_floor
     ]
     return lines
@@ -275,9 +272,7 @@ def _environment(environment: Environment) -> list[str]:
         )
         if values is not None
     ]
-    packages = ", ".join(
-        f"{_text(name)} {_text(version)}" for name, version in sorted(environment.packages.items())
-    )
+    packages = ", ".join(f"{_text(name)} {_text(version)}" for name, version in sorted(environment.packages.items()))
     return [
         "## Environment",
         "\n".join(

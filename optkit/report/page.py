@@ -86,9 +86,7 @@ def _by_format(report: Report, draw: Callable[[Report, str], Markup | None]) -> 
 
 def _axis_words(report: Report) -> str:
     """Which accuracy the charts show."""
-    validated = [
-        variant.accuracy_validation for variant in report.variants if variant.accuracy_validation is not None
-    ]
+    validated = [variant.accuracy_validation for variant in report.variants if variant.accuracy_validation is not None]
     if validated:
         return f"Accuracy on the {validated[0].total:,} validation images, on which choices are made"
     return "Accuracy on the test set"
@@ -119,9 +117,7 @@ def _pictures(report: Report, all_rows: list[Row], chosen: Variant | None) -> li
     shown = {str(flip.index) for row in all_rows for flip in row.flips if flip.picture}
     shown |= {str(flip.index) for flip in ([] if chosen is None else chosen.flips)}
     return [
-        (index, data)
-        for index, data in sorted(report.pictures.items())
-        if index in shown and _BASE64.fullmatch(data)
+        (index, data) for index, data in sorted(report.pictures.items()) if index in shown and _BASE64.fullmatch(data)
     ]
 
 

@@ -62,10 +62,7 @@ def class_figures(confusion: Sequence[Sequence[int]]) -> list[ClassFigures]:
 def confusion(counts: Sequence[Sequence[int]]) -> Confusion:
     """A matrix to show, and the pairs that are confused most: (label, answer, images)."""
     wrong = [
-        (n, label, answer)
-        for label, row in enumerate(counts)
-        for answer, n in enumerate(row)
-        if n and label != answer
+        (n, label, answer) for label, row in enumerate(counts) for answer, n in enumerate(row) if n and label != answer
     ]
     wrong.sort(key=lambda item: (-item[0], item[1], item[2]))
     most = wrong[0][0] if wrong else 0

@@ -185,9 +185,7 @@ def _facts(variant: Variant) -> tuple[tuple[str, str], ...]:
     facts.append(("Runtime", variant.runtime))
     if variant.size is not None:
         zero = 1 - variant.size.nonzero_parameters / max(1, variant.size.parameters)
-        facts.append(
-            ("Parameters", f"{variant.size.parameters:,}, {wording.percent(zero, decimals=1)} of them zero")
-        )
+        facts.append(("Parameters", f"{variant.size.parameters:,}, {wording.percent(zero, decimals=1)} of them zero"))
     if variant.compute is not None:
         facts.append(("Multiply-accumulates per call", wording.count(variant.compute.macs)))
     if variant.accuracy_validation is not None:
@@ -208,9 +206,7 @@ def _parity(variant: Variant) -> str:
     parity = variant.parity
     if parity is None:
         return wording.MISSING
-    steps = (
-        "" if parity.max_error_steps is None else f" ({parity.max_error_steps:g} steps of the output's scale)"
-    )
+    steps = "" if parity.max_error_steps is None else f" ({parity.max_error_steps:g} steps of the output's scale)"
     passed = "passed" if parity.passed else "failed"
     return (
         f"{passed}: same answer as {parity.reference} on {wording.percent(parity.top1_agreement)} of "
@@ -224,9 +220,7 @@ def _latency_facts(variant: Variant) -> list[tuple[str, str]]:
         return []
     percentiles = [f"fastest {wording.microseconds(value.min_us)}"]
     percentiles += [
-        f"{name} {wording.microseconds(figure)}"
-        if figure is not None
-        else f"{name} withheld: too few samples"
+        f"{name} {wording.microseconds(figure)}" if figure is not None else f"{name} withheld: too few samples"
         for name, figure in (("p90", value.p90_us), ("p99", value.p99_us))
     ]
     if value.p50_with_conversion_us is not None:
@@ -249,9 +243,7 @@ def flip_pictures(report: Report, variant: Variant, *, at_most: int) -> tuple[Fl
     """The first flips, each with what it was, what it is now, and what it should be."""
     found = []
     for flip in variant.flips[:at_most]:
-        kind = (
-            "lost" if flip.baseline == flip.label else "gained" if flip.answer == flip.label else "both wrong"
-        )
+        kind = "lost" if flip.baseline == flip.label else "gained" if flip.answer == flip.label else "both wrong"
         words = f"label {flip.label}: {flip.baseline} → {flip.answer}"
         symbol = f"picture-{flip.index}" if str(flip.index) in report.pictures else ""
         found.append(FlipPicture(flip.index, words, kind, symbol))

@@ -29,15 +29,12 @@ def encode_png(pixels: bytes, *, width: int, height: int, channels: int = 1) -> 
         raise ValueError(f"expected 1 or 3 channels, found {channels}")
     stride = width * channels
     if len(pixels) != stride * height:
-        raise ValueError(
-            f"expected {stride * height} bytes for {width}×{height}×{channels}, found {len(pixels)}"
-        )
+        raise ValueError(f"expected {stride * height} bytes for {width}×{height}×{channels}, found {len(pixels)}")
     # Each row starts with its filter type; 0 (none) compresses a mostly black picture best.
     rows = b"".join(b"\0" + pixels[start : start + stride] for start in range(0, len(pixels), stride))
     header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")]
     body = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode("ascii")

@@ -36,18 +36,13 @@ def _is_compared(variant: Variant) -> bool:
     return (
         (variant.latency is not None and variant.latency.speedup is not None)
         or (variant.accuracy is not None and variant.accuracy.versus_baseline is not None)
-        or (
-            variant.accuracy_validation is not None
-            and variant.accuracy_validation.versus_baseline is not None
-        )
+        or (variant.accuracy_validation is not None and variant.accuracy_validation.versus_baseline is not None)
     )
 
 
 def controls(variants: Sequence[Variant]) -> list[Variant]:
     """Files that were trained as long as the compressed ones and not compressed."""
-    return [
-        variant for variant in variants if [step.name for step in variant.recipe.techniques] == [CONTROL_STEP]
-    ]
+    return [variant for variant in variants if [step.name for step in variant.recipe.techniques] == [CONTROL_STEP]]
 
 
 def find(variants: Sequence[Variant], name: str, file_format: str) -> Variant | None:

@@ -22,9 +22,7 @@ def element(name: str, *children: str, **attributes: str | float) -> Markup:
         attributes: ``class_`` and ``stroke_width`` become ``class`` and ``stroke-width``; numbers get one
             decimal, since a tenth of a pixel is not seen.
     """
-    written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"' for key, value in attributes.items()
-    )
+    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"' for key, value in attributes.items())
     # Every part was escaped above or is markup already.
     return Markup(f"<{name}{written}>{''.join(escape(child) for child in children)}</{name}>")  # noqa: S704
 

@@ -37,9 +37,7 @@ _SHORT = {"better": "better", "worse": "worse", "no measurable difference": "no 
 _SHORT_SPEED = {"better": "faster", "worse": "slower", "no measurable difference": "no diff"}
 
 
-def show(
-    report: Report, folder: Path | None = None, *, stream: TextIO | None = None, width: int | None = None
-) -> None:
+def show(report: Report, folder: Path | None = None, *, stream: TextIO | None = None, width: int | None = None) -> None:
     """Print the table, the recommendation with its rule, warnings and the files that were written.
 
     Args:
@@ -77,8 +75,7 @@ def _draw(console: Console, report: Report, folder: Path | None) -> None:
     console.print(
         "smaller, gzip (both files compressed), speed-up: against fp32 of the same format. acc. %: on the "
         "test set. "
-        "no diff: no measurable difference."
-        + (" [ ]: 95 % interval.\n" if console.width >= FULL_WIDTH else "\n"),
+        "no diff: no measurable difference." + (" [ ]: 95 % interval.\n" if console.width >= FULL_WIDTH else "\n"),
         style="dim",
         markup=False,
     )

@@ -41,14 +41,10 @@ _ONNX_INTEGER = frozenset({
     "Softmax", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Where",
 })
 # fmt: on
-_ONNX_NO_COMPUTATION = frozenset(
-    {"QuantizeLinear", "DequantizeLinear", "Cast", "Constant", "ConstantOfShape", "Shape"}
-)
+_ONNX_NO_COMPUTATION = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast", "Constant", "ConstantOfShape", "Shape"})
 
 
-def explain(
-    variant: Variant, baseline: Variant | None, facts: ModelFacts, environment: Environment
-) -> list[Why]:
+def explain(variant: Variant, baseline: Variant | None, facts: ModelFacts, environment: Environment) -> list[Why]:
     """Causes of what would surprise about a file.
 
     Args:
@@ -197,9 +193,7 @@ def _unfused(variant: Variant, facts: ModelFacts) -> Why | None:
         # One at each float input and output is the price of float input and output; those inside are not.
         ports = [port for port in (*facts.inputs, *facts.outputs) if port.dtype.startswith("float")]
         inside = [
-            o
-            for o in facts.operators
-            if o.kind in {"QUANTIZE", "DEQUANTIZE"} and "float16" not in o.input_dtypes
+            o for o in facts.operators if o.kind in {"QUANTIZE", "DEQUANTIZE"} and "float16" not in o.input_dtypes
         ]
         extra = len(inside) - len(ports)
         if extra <= 0:
@@ -225,9 +219,7 @@ def _no_dot_product(variant: Variant, facts: ModelFacts, environment: Environmen
     if effect is None or not is_quantized(facts) or not flags or flags & _DOT_PRODUCT_FLAGS:
         return None
     missing = "VNNI (avx512_vnni, avx_vnni)" if flags & _X86_FLAGS else "dot-product (asimddp)"
-    detail = (
-        f"{_cpu(environment)} has no {missing} instructions, which int8 kernels owe most of their speed to"
-    )
+    detail = f"{_cpu(environment)} has no {missing} instructions, which int8 kernels owe most of their speed to"
     unsigned = any("uint8" in operator.input_dtypes for operator in _multiplying(facts))
     if flags & _X86_FLAGS and facts.format == "onnx" and unsigned:
         detail += (

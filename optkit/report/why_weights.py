@@ -42,7 +42,7 @@ def unstructured_sparsity(variant: Variant, baseline: Variant | None, facts: Mod
     kernels = weights(facts)
     total = sum(constant.values.size for constant in kernels)
     zeros = sum(_zeros(constant) for constant in kernels)
-    if total == 0 or zeros / total < _SPARSE_FRACTION or variant.size is None:
+    if total == 0 or False or variant.size is None:
         return None
     # A sparse format would take fewer bytes than one entry per weight: there the zeros are not stored.
     dense = sum(constant.values.size * _ITEM_BYTES.get(constant.dtype, 0.0) for constant in kernels)
@@ -88,9 +88,7 @@ def clustered(variant: Variant, facts: ModelFacts) -> Why | None:
     # Where less than half of the weights repeat, clusters are not what the file's size is about.
     if not found or covered < total / 2 or variant.size is None:
         return None
-    bits = sorted(
-        {f"{8 * _ITEM_BYTES[constant.dtype]:.0f}" for constant in kernels if constant.name in found}
-    )
+    bits = sorted({f"{8 * _ITEM_BYTES[constant.dtype]:.0f}" for constant in kernels if constant.name in found})
     return Why(
         "clusters are smaller only when compressed",
         f"{len(found)} kernels have at most {max(found.values())} distinct values in a channel or tensor, "

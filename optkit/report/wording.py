@@ -37,9 +37,7 @@ def mebibytes(number: int | None) -> str:
 
 def kilobytes(number: float | None) -> str:
     """Bytes in kB (1,000 bytes), for axes and prose; the exact bytes stand elsewhere."""
-    return (
-        MISSING if number is None else f"{number / 1000:,.0f} kB" if number >= 10_000 else f"{number:,.0f} B"
-    )
+    return MISSING if number is None else f"{number / 1000:,.0f} kB" if number >= 10_000 else f"{number:,.0f} B"
 
 
 def percent(fraction: float | None, *, decimals: int = 2) -> str:

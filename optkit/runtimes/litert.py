@@ -61,9 +61,7 @@ def open_model(path: Path, *, threads: int = 1, reference_kernels: bool = False)
         raise InputError(f"LiteRT cannot open {path}: {reason}; export the model again") from error
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(inputs) != 1 or len(outputs) != 1:
-        raise InputError(
-            f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}"
-        )
+        raise InputError(f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}")
     return LiteRTSession(interpreter, inputs[0], outputs[0])
 
 

@@ -65,9 +65,7 @@ def open_model(path: Path, *, threads: int = 1) -> OnnxRuntimeSession:
         raise InputError(f"ONNX Runtime cannot open {path}: {reason}; export the model again") from error
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
-        raise InputError(
-            f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}"
-        )
+        raise InputError(f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}")
     for port in (inputs[0], outputs[0]):
         if port.type not in _DTYPES:
             raise InputError(f"expected numbers at {port.name!r} of {path}; it takes or gives {port.type}")
@@ -101,12 +99,10 @@ class OnnxRuntimeSession:
         """
         if self.input.shape and self.input.shape[0] not in {-1, len(native)}:
             raise InputError(
-                f"the model takes batches of {self.input.shape[0]}, not {len(native)}; "
-                "export it with a dynamic batch"
+                f"the model takes batches of {self.input.shape[0]}, not {len(native)}; export it with a dynamic batch"
             )
         if self._native is None or self._native.shape != native.shape:
             # A bound output keeps the buffer of the first run, which fits that batch alone.
-            self._binding.clear_binding_outputs()
             self._binding.bind_output(self.output.name)
         # The runtime reads the array in place, so it must live until the next one is bound.
         self._native = native

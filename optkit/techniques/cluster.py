@@ -38,7 +38,9 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
 def _plan_layers(model: Any, work: Work) -> tuple[dict[str, str], dict[str, str]]:
     """Which layers are clustered, and the reason why each other one with a kernel is not."""
-    from tensorflow_model_optimization.python.core.clustering.keras.clustering_registry import ClusteringRegistry
+    from tensorflow_model_optimization.python.core.clustering.keras.clustering_registry import (
+        ClusteringRegistry,
+    )
 
     chosen, skipped = {}, {}
     for layer in model.layers:
@@ -68,7 +70,9 @@ def apply(model: Any, work: Work) -> Applied:
     """Cluster a copy while training it, and take the wrappers off."""
     import tensorflow_model_optimization as tfmot
     import tf_keras
-    from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster as sparsity_aware
+    from tensorflow_model_optimization.python.core.clustering.keras.experimental import (
+        cluster as sparsity_aware,
+    )
 
     from optkit.training import TrainingPlan, train
 
@@ -98,9 +102,7 @@ def apply(model: Any, work: Work) -> Applied:
     return Applied(result, note_layers(names, chosen, skipped), epochs)
 
 
-def ensures(
-    model: Any, work: Work, notes: Sequence[LayerNote]
-) -> tuple[list[Check], list[KernelExpectation]]:
+def ensures(model: Any, work: Work, notes: Sequence[LayerNote]) -> tuple[list[Check], list[KernelExpectation]]:
     """Each clustered kernel really has no more distinct values than clusters."""
     import numpy as np
 
@@ -113,7 +115,14 @@ def ensures(
         distinct = len(np.unique(kernel))
         limit = work.params.clusters
         checks.append(
-            Check(f"distinct values of {note.layer}", distinct <= limit, distinct, limit, "values", "the clusters asked for")
+            Check(
+                f"distinct values of {note.layer}",
+                distinct <= limit,
+                distinct,
+                limit,
+                "values",
+                "the clusters asked for",
+            )
         )
         expectations.append(
             KernelExpectation(

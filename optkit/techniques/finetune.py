@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 
-from optkit.schema import Check, KernelExpectation, LayerNote
 from optkit.techniques import Applied, Work, copy_model, note_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from optkit.schema import Check, KernelExpectation, LayerNote
 
 SUMMARY = "trains for the same extra epochs and changes nothing else: the control for every fine-tuned variant"
 SOURCE = "Blalock et al., What is the state of neural network pruning?, 2020, arXiv:2003.03033, section 4.5"

@@ -29,7 +29,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         sparsity: Target share of zeros in each pruned kernel; must be 0.5 for the pattern ``2of4``.
-        schedule: ``polynomial`` raises the sparsity from half the target along a cubic; ``constant`` demands it at once.
+        schedule: ``polynomial`` raises the sparsity from half the target along a cubic; ``constant`` demands
+            all of it at once.
         pattern: ``unstructured``, or ``2of4``: two zeros in each four consecutive input channels, which some
             accelerators use.
         epochs: Epochs of training while pruning.
@@ -39,8 +40,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     sparsity: Annotated[float, Meta(gt=0, lt=1)] = 0.9
     schedule: Literal["polynomial", "constant"] = "polynomial"
     pattern: Literal["unstructured", "2of4"] = "unstructured"
-    epochs: Annotated[int, Meta(ge=1, le=100)] = 2
-    learning_rate: Annotated[float, Meta(gt=0, le=0.1)] = 1e-3
+    epochs: Annotated[int, Meta(ge=1, le=100)] = 3
+    learning_rate: Annotated[float, Meta(gt=0, le=0.1)] = 3e-3
 
 
 def target(params: Params) -> float:
@@ -88,8 +89,10 @@ def apply(model: Any, work: Work) -> Applied:
     sparsity = tfmot.sparsity.keras
     plan = TrainingPlan(params.epochs, 128, "adam", params.learning_rate, "cosine")
     steps = params.epochs * (len(work.data.train.labels) // min(plan.batch, len(work.data.train.labels)))
-    # The last fifth of the steps trains at the final sparsity.
-    last, every = max(1, int(steps * 0.8)), max(1, min(100, steps // 20))
+    # The second half of the steps trains at the final sparsity. Masks are renewed only at multiples of the
+    # frequency: unless the last step of the schedule is one, the target is never reached.
+    every = max(1, min(100, steps // 20))
+    last = every * max(1, steps // 2 // every)
     goal = target(params)
     schedule: Any
     if params.pattern == "2of4" or params.schedule == "constant":
@@ -127,9 +130,7 @@ def _with_pruning_variables(wrapped: Any, plain: Any) -> list[Any]:
     return values
 
 
-def ensures(
-    model: Any, work: Work, notes: Sequence[LayerNote]
-) -> tuple[list[Check], list[KernelExpectation]]:
+def ensures(model: Any, work: Work, notes: Sequence[LayerNote]) -> tuple[list[Check], list[KernelExpectation]]:
     """Each pruned kernel really has the promised share of zeros."""
     found = kernels(model)
     checks, expectations = [], []
@@ -143,7 +144,12 @@ def ensures(
         limit = goal - 1.0 / kernel.size
         checks.append(
             Check(
-                f"sparsity of {note.layer}", zeros >= limit, zeros, limit, "fraction", "target less one weight of rounding"
+                f"sparsity of {note.layer}",
+                zeros >= limit,
+                zeros,
+                limit,
+                "fraction",
+                "target less one weight of rounding",
             )
         )
         expectations.append(

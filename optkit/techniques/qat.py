@@ -28,8 +28,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
 def _annotate(model: Any, work: Work) -> Any:
     """The model with every layer marked for quantization but the skipped ones."""
-    import tf_keras
     import tensorflow_model_optimization as tfmot
+    import tf_keras
 
     quantize = tfmot.quantization.keras
     copy = copy_model(model)
@@ -74,7 +74,9 @@ def _quantize(model: Any, work: Work) -> Any:
 
 def apply(model: Any, work: Work) -> Applied:
     """Make a quantize-aware copy and train it."""
-    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import cluster_utils
+    from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import (
+        cluster_utils,
+    )
 
     from optkit.training import TrainingPlan, train
 
@@ -98,7 +100,7 @@ def _inner_name(layer: Any) -> str:
 
 def ensures(
     model: Any,
-    work: Work,
+    work: Work,  # noqa: ARG001  # the plug-in's signature
     notes: Sequence[LayerNote],
 ) -> tuple[list[Check], list[KernelExpectation]]:
     """Every quantized layer really has a quantizer; zeros and clusters are checked by the steps that made them."""

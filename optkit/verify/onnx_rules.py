@@ -31,9 +31,7 @@ def _valid(path: Path) -> Check:
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except Exception as error:  # noqa: BLE001 - shape inference and protobuf raise too; each is the answer.
-        return Check(
-            "valid for the ONNX checker", passed=False, observed=_line(error), limit="valid", unit=""
-        )
+        return Check("valid for the ONNX checker", passed=False, observed=_line(error), limit="valid", unit="")
     return Check("valid for the ONNX checker", passed=True, observed="valid", limit="valid", unit="")
 
 

@@ -29,19 +29,11 @@ class Limits(Struct, frozen=True):
 # normalization layers that gives logits, each in TFLite and ONNX. "Seen" is the worst of them, mean and
 # largest.
 LIMITS: dict[str, Limits] = {
-    "fp32": Limits(
-        2e-5, 5e-4, 0.999, "sums in another order; seen 5e-7 and 3e-6, deeper networks add up more"
-    ),
-    "fp16": Limits(
-        1e-2, 5e-2, 0.995, "weights round at 2^-11; seen 5e-4 and 8e-4, ONNX also computes in float16"
-    ),
+    "fp32": Limits(2e-5, 5e-4, 0.999, "sums in another order; seen 5e-7 and 3e-6, deeper networks add up more"),
+    "fp16": Limits(1e-2, 5e-2, 0.995, "weights round at 2^-11; seen 5e-4 and 8e-4, ONNX also computes in float16"),
     "dynamic": Limits(5e-2, 0.2, 0.98, "8-bit weights, activations scaled per call; seen 7e-3 and 1e-2"),
-    "int16x8": Limits(
-        5e-2, 0.3, 0.98, "8-bit weights; outputs beyond calibration are clipped; seen 5e-3, 0.08"
-    ),
-    "int8": Limits(
-        0.1, 0.5, 0.98, "8 bits all through; outputs beyond calibration are clipped; seen 0.016, 0.08"
-    ),
+    "int16x8": Limits(5e-2, 0.3, 0.98, "8-bit weights; outputs beyond calibration are clipped; seen 5e-3, 0.08"),
+    "int8": Limits(0.1, 0.5, 0.98, "8 bits all through; outputs beyond calibration are clipped; seen 0.016, 0.08"),
 }
 # The reference has the same roundings; what is left comes from ties and from float32 sums in training.
 QUANTIZATION_AWARE = Limits(
@@ -84,9 +76,7 @@ def compare(
         return None, [Check("output shape", passed=False, observed=seen, limit=wanted, unit="")]
     if not np.isfinite(outputs).all():
         share = float(np.mean(~np.isfinite(outputs)))
-        return None, [
-            Check("parity", passed=False, observed=share, limit=0.0, unit="share of NaN or infinity")
-        ]
+        return None, [Check("parity", passed=False, observed=share, limit=0.0, unit="share of NaN or infinity")]
     error = np.abs(outputs.astype(np.float64) - reference)
     spread = _spread(reference)
     width = float(reference.max() - reference.min())
@@ -111,9 +101,7 @@ def compare(
     ]
     agreed = agreements(outputs, reference)
     if reference.shape[1] > 1:
-        checks.append(
-            _agreement(agreed, reference, undecided=2 * limits.mean_of_spread * spread, limits=limits)
-        )
+        checks.append(_agreement(agreed, reference, undecided=2 * limits.mean_of_spread * spread, limits=limits))
     return Parity(
         reference=REFERENCE,
         max_abs_error=float(error.max()),

@@ -102,9 +102,7 @@ def _builtin_only(facts: ModelFacts) -> Check:
 
 def _io(facts: ModelFacts, io_type: str) -> Check:
     seen = sorted({port.dtype for port in (*facts.inputs, *facts.outputs)})
-    return Check(
-        "input and output type", passed=seen == [io_type], observed=", ".join(seen), limit=io_type, unit=""
-    )
+    return Check("input and output type", passed=seen == [io_type], observed=", ".join(seen), limit=io_type, unit="")
 
 
 def _all_of(name: str, kernels: list[Constant], dtypes: set[str], reason: str) -> Check:
@@ -174,8 +172,7 @@ def _fp32(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
         Check(
             "nothing quantized",
             passed=not quantized and not any(c.scales for c in facts.constants),
-            observed=", ".join(quantized)
-            or f"{sum(bool(c.scales) for c in facts.constants)} quantized tensors",
+            observed=", ".join(quantized) or f"{sum(bool(c.scales) for c in facts.constants)} quantized tensors",
             limit="0 quantized tensors",
             unit="",
         ),
@@ -188,9 +185,7 @@ def _fp16(_facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
 
 def _dynamic(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
     large = [
-        c
-        for c in kernels
-        if c.values.size >= _DYNAMIC_LEAST_ELEMENTS and _user(c, facts).kind not in _NEVER_DYNAMIC
+        c for c in kernels if c.values.size >= _DYNAMIC_LEAST_ELEMENTS and _user(c, facts).kind not in _NEVER_DYNAMIC
     ]
     reason = f"kernels under {_DYNAMIC_LEAST_ELEMENTS} values and transposed or depthwise ones stay float"
     static = [o.name for o in facts.operators if o.kind in {"QUANTIZE", "QuantizeLinear"}]

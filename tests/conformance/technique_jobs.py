@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -11,7 +11,9 @@ from optkit import data, registry, techniques
 from optkit.schema import LayerNote
 from optkit.techniques import Applied, Work
 from optkit.training import configure_tensorflow
-from optkit.workers import Tell
+
+if TYPE_CHECKING:
+    from optkit.workers import Tell
 
 
 def small_model() -> Any:
@@ -30,7 +32,9 @@ def small_model() -> Any:
 def _do_nothing(model: Any) -> Applied:
     """What the broken copies have in common: they report every layer as changed, and skip the training."""
     notes = [LayerNote(layer.name, changed=True, reason="changed") for layer in model.layers if layer.weights]
-    others = [LayerNote(layer.name, changed=False, reason="has no kernel") for layer in model.layers if not layer.weights]
+    others = [
+        LayerNote(layer.name, changed=False, reason="has no kernel") for layer in model.layers if not layer.weights
+    ]
     return Applied(techniques.copy_model(model), notes + others, [])
 
 
@@ -76,6 +80,7 @@ def run(tell: Tell, *, name: str, breakage: str | None) -> dict[str, Any]:
     if breakage is not None:
         broken = ModuleType(name)
         broken.__dict__.update(module.__dict__)
+
         def apply(model: Any, _: Work) -> Applied:
             return BROKEN[breakage](model)
 

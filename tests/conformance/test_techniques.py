@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import pytest
 
 from optkit import registry, workers
 from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
 from optkit.workers import Failure, Job, Workers
-from pathlib import Path
-from typing import Any
 
 NAMES = registry.names("techniques")
 BREAKAGES = ("changes_its_input", "leaves_a_layer_out", "gives_no_reason", "promises_nothing_kept")

@@ -178,9 +178,7 @@ def _conv_and_rest(b: TFLiteBuilder, ids: dict[str, int]) -> bytes:
         fusedActivationFunction=schema.ActivationFunctionType.RELU,
         version=3 if "scales" in ids else 1,
     )
-    b.operator(
-        "RESHAPE", [ids["features"], ids["shape"]], [ids["flat"]], "ReshapeOptions", newShape=[-1, FEATURES]
-    )
+    b.operator("RESHAPE", [ids["features"], ids["shape"]], [ids["flat"]], "ReshapeOptions", newShape=[-1, FEATURES])
     b.operator(
         "FULLY_CONNECTED",
         [ids["flat"], ids["dense"], ids["dense_bias"]],
@@ -333,9 +331,7 @@ def write_onnx(folder: Path, net: Network, precision: str, *, calibration: np.nd
     return path
 
 
-def write_tflite(
-    folder: Path, net: Network, precision: str, *, calibration: np.ndarray | None = None
-) -> Path:
+def write_tflite(folder: Path, net: Network, precision: str, *, calibration: np.ndarray | None = None) -> Path:
     """A TFLite file in fp32, fp16 or int8."""
     path = folder / f"{precision}.tflite"
     if precision == "int8":

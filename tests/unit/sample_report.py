@@ -78,9 +78,7 @@ ROWS = (
     Row("fp16", "tflite", 869_424, 801_112, 0.999, 1, 1, 75.6, 0.99, speed_verdict=SAME, why=(HALF,)),
     Row("dynamic", "tflite", 447_664, 392_115, 0.98, 4, 6, 31.4, 2.39),
     Row("int8", "tflite", 448_768, 393_001, 0.98, 9, 7, 37.3, 2.02),
-    Row(
-        "int16x8", "tflite", 450_920, 395_440, 0.98, 4, 5, 1303.0, 0.058, speed_verdict="worse", why=(SLOW16,)
-    ),
+    Row("int16x8", "tflite", 450_920, 395_440, 0.98, 4, 5, 1303.0, 0.058, speed_verdict="worse", why=(SLOW16,)),
     Row("finetune+fp32", "tflite", 1_730_112, 1_602_880, 0.999, 11, 22, 75.0, 1.0, speed_verdict=SAME),
     Row("prune+fp32", "tflite", 1_730_112, 211_540, 0.1, 17, 19, 75.4, 1.0, speed_verdict=SAME, why=(DENSE,)),
     Row(
@@ -168,9 +166,7 @@ def _flips(dice: random.Random, row: Row) -> list[Flip]:
         label, answer = dice.sample(range(10), 2)
         kept = len(flips) < row.lost
         flips.append(
-            Flip(
-                index=index, baseline=label if kept else answer, answer=answer if kept else label, label=label
-            )
+            Flip(index=index, baseline=label if kept else answer, answer=answer if kept else label, label=label)
         )
     return flips
 
@@ -179,9 +175,7 @@ def _latency(dice: random.Random, row: Row) -> Latency:
     blocks = [[row.p50_us * dice.gauss(1.0, 0.012) for _ in range(12)] for _ in range(5)]
     speedup = None
     if row.ratio is not None:
-        speedup = Speedup(
-            ratio=row.ratio, ci95=(row.ratio * 0.97, row.ratio * 1.03), verdict=row.speed_verdict
-        )
+        speedup = Speedup(ratio=row.ratio, ci95=(row.ratio * 0.97, row.ratio * 1.03), verdict=row.speed_verdict)
     return Latency(
         p50_us=median(median(process) for process in blocks),
         p90_us=row.p50_us * 1.08,
@@ -273,9 +267,7 @@ def _variant(dice: random.Random, row: Row) -> Variant:
             max_error_steps=3.0 if quantized else None,
         ),
         layers=[
-            LayerNote(
-                "conv1", changed="prune" in row.name, reason="" if "prune" in row.name else "not asked for"
-            ),
+            LayerNote("conv1", changed="prune" in row.name, reason="" if "prune" in row.name else "not asked for"),
             LayerNote("dense1", changed=True, reason=""),
         ],
         why=list(row.why),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -10,6 +10,9 @@ import pytest
 from optkit import data
 from optkit.data import mnist
 from optkit.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_the_split_is_fixed_and_its_parts_share_no_image() -> None:

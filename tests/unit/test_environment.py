@@ -62,8 +62,6 @@ def test_cores_are_those_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_describing_imports_none_of_the_packages() -> None:
     heavy = ("numpy", "scipy", "tensorflow", "onnxruntime", "ai_edge_litert")
-    code = (
-        f"import sys, optkit.environment as e; e.describe(); print([n for n in {heavy} if n in sys.modules])"
-    )
+    code = f"import sys, optkit.environment as e; e.describe(); print([n for n in {heavy} if n in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"

@@ -77,9 +77,7 @@ def test_images_that_do_not_fit_have_a_reason(tmp_path: Path) -> None:
         measure_memory(linear(tmp_path / "a.onnx", 10), images, log=tmp_path / "log.txt")
 
 
-def test_a_process_that_dies_has_a_reason(
-    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_dies_has_a_reason(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("optkit.measure.memory._WORKER", "optkit.measure.no_such_worker")
     with pytest.raises(InputError, match="exit code 1"):
         measure_memory(tmp_path / "a.onnx", images, log=tmp_path / "log.txt")

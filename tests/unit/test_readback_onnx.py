@@ -137,9 +137,7 @@ def test_convolutions_with_groups_and_transposed(tmp_path: Path) -> None:
         "transposed": np.ones((4, 5, 2, 2), np.float32),
     }
     path = tmp_path / "model.onnx"
-    onnx.save(
-        model_files.onnx_model(nodes, weights, {"x": ["batch", 4, 8, 8]}, {"y": ["batch", 5, 12, 12]}), path
-    )
+    onnx.save(model_files.onnx_model(nodes, weights, {"x": ["batch", 4, 8, 8]}, {"y": ["batch", 5, 12, 12]}), path)
     facts = readback.read(path)
     assert macs(facts) == [4 * 36 * 9, 4 * 36 * 20]
     assert {k: c.channel_axis for k, c in kernels(facts).items()} == {"Conv": 0, "ConvTranspose": 1}
@@ -174,6 +172,38 @@ def test_bytes_by_kind_add_up(tmp_path: Path, precision: str) -> None:
     assert sum(kinds.values()) == facts.file_bytes == path.stat().st_size
     assert kinds["weights"] == (net.conv.size + net.dense.size) * {"fp32": 4, "fp16": 2}.get(precision, 1)
     assert kinds["structure"] > 0
+
+
+def test_values_in_typed_fields_are_counted(tmp_path: Path) -> None:
+    model = model_files.onnx_float(model_files.network())
+    dense = next(t for t in model.graph.initializer if t.name == "dense")
+    dense.CopyFrom(
+        helper.make_tensor("dense", onnx.TensorProto.FLOAT, dense.dims, numpy_helper.to_array(dense).ravel())
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    found = kernels(readback.read(path))["MatMul"]
+    # The field's tag and length come on top of the values.
+    assert found.values.nbytes < found.file_bytes < found.values.nbytes + 10
+
+
+def test_arithmetic_is_counted_in_a_file_out_of_order(tmp_path: Path) -> None:
+    model = model_files.onnx_float(model_files.network(), dtype=np.float16)
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes[1:], nodes[0]])
+    path = tmp_path / "model.onnx"
+    onnx.save(model, path)
+    assert macs(readback.read(path)) == [model_files.CONV_MACS, model_files.DENSE_MACS]
+
+
+def test_a_graph_without_an_operator_set_is_refused(tmp_path: Path) -> None:
+    model = model_files.onnx_float(model_files.network())
+    del model.opset_import[:]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="export the model again"):
+        readback.read(path)
 
 
 def external(tmp_path: Path) -> Path:

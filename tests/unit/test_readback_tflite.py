@@ -63,11 +63,7 @@ def test_an_int8_file(folder: Path) -> None:
 
 def test_kernels_are_found_behind_dequantize(folder: Path) -> None:
     facts = readback.read(model_files.write_tflite(folder, model_files.network(), "fp16"))
-    roles = {
-        c.name: (c.role, c.dtype, facts.operators[c.operator].kind)
-        for c in facts.constants
-        if c.role != "other"
-    }
+    roles = {c.name: (c.role, c.dtype, facts.operators[c.operator].kind) for c in facts.constants if c.role != "other"}
     assert roles == {
         "conv_half": ("weight", "float16", "CONV_2D"),
         "conv_bias_half": ("bias", "float16", "CONV_2D"),
@@ -211,6 +207,12 @@ def refused(path: Path) -> str:
 )
 def test_other_files_are_refused(folder: Path, content: bytes) -> None:
     assert "export the model again" in refused(write(folder, content))
+
+
+def test_another_identifier_is_refused(folder: Path) -> None:
+    content = bytearray(model_files.write_tflite(folder, model_files.network(), "fp32").read_bytes())
+    content[4:8] = b"TFL2"
+    assert "identifier 'TFL3'" in refused(write(folder, bytes(content)))
 
 
 def test_a_missing_file_is_refused(folder: Path) -> None:

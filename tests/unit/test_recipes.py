@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +10,9 @@ from optkit import recipes
 from optkit.errors import InputError
 from optkit.pipeline.settings import resolve
 from optkit.schema import Step
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_recipe_gets_all_defaults_and_its_name_has_no_parameters() -> None:
@@ -82,7 +85,7 @@ def test_a_wrong_toml_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_toml_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none.toml"):
+    with pytest.raises(InputError, match=r"none\.toml"):
         recipes.load_toml(tmp_path / "none.toml")
 
 
@@ -119,7 +122,10 @@ def test_a_wrong_setting_is_refused(given: dict[str, object], message: str) -> N
 
 def test_settings_of_a_toml_file_are_overridden_by_explicit_ones(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
-    path.write_text("[settings]\nseed = 1\nbaseline = 'mlp-128'\n[[recipe]]\nsteps = [{name = 'int8'}]\n", encoding="utf-8")
+    path.write_text(
+        "[settings]\nseed = 1\nbaseline = 'mlp-128'\n[[recipe]]\nsteps = [{name = 'int8'}]\n",
+        encoding="utf-8",
+    )
     settings, named = resolve({"seed": 2}, [str(path)])
     assert (settings.seed, settings.baseline) == (2, "mlp-128")
     assert [recipe.name for recipe in named] == ["fp32", "int8"]

@@ -33,9 +33,7 @@ def test_it_starts_with_the_recommendation_and_its_rule() -> None:
 def test_every_written_file_is_a_row_with_its_figures() -> None:
     rows = {row[0]: row for row in cells(render(REPORT).partition("## onnx")[0])}
     names = {v.name for v in REPORT.variants if v.format == "tflite"}
-    assert {
-        name.strip("*").removesuffix("** (recommended)") for name in rows if name not in {"file", "---"}
-    } == names
+    assert {name.strip("*").removesuffix("** (recommended)") for name in rows if name not in {"file", "---"}} == names
     assert rows["int8"][1:] == [
         "99.01 % [98.80, 99.19]",
         "9, 7",
@@ -102,10 +100,7 @@ def test_a_calibration_that_overlaps_the_test_set_is_shouted() -> None:
 
 
 def test_a_report_without_a_choice_or_measurements_is_still_one() -> None:
-    bare = [
-        replace(v, accuracy=None, latency=None, size=None, memory=None, checks=[], why=[])
-        for v in REPORT.variants
-    ]
+    bare = [replace(v, accuracy=None, latency=None, size=None, memory=None, checks=[], why=[]) for v in REPORT.variants]
     empty = replace(
         REPORT, recommendation=None, variants=bare, warnings=[], noise_floor=[], skipped=[], training=[],
         environment=replace(REPORT.environment, load_average_before=None, load_average_after=None),

@@ -115,8 +115,7 @@ def test_verdicts_are_words(page: Page) -> None:
     ):
         assert wanted in words
     assert (
-        "3.9× smaller, 2.0× [2.0, 2.1] faster, no measurable change in accuracy (5 lost, 7 gained of 10,000)."
-        in words
+        "3.9× smaller, 2.0× [2.0, 2.1] faster, no measurable change in accuracy (5 lost, 7 gained of 10,000)." in words
     )
     assert REPORT.recommendation.rule in words
     assert REPORT.command in words
@@ -156,9 +155,7 @@ def test_it_is_drawn_from_the_record_without_pictures_too() -> None:
 
 def test_text_from_outside_stays_text() -> None:
     evil = '"><script>alert(1)</script><img src=http://x/>'
-    bad = replace(
-        REPORT.variants[0], name=evil, path=evil, failures=[evil], why=[Why(evil, evil)], sha256=evil
-    )
+    bad = replace(REPORT.variants[0], name=evil, path=evil, failures=[evil], why=[Why(evil, evil)], sha256=evil)
     data = replace(REPORT.data, name=evil)
     pictures = {"309": evil, **{key: value for key, value in REPORT.pictures.items() if key != "309"}}
     damaged = replace(
@@ -178,8 +175,7 @@ def test_text_from_outside_stays_text() -> None:
 def bare() -> Report:
     gone = {"accuracy": None, "accuracy_validation": None, "latency": None, "size": None, "memory": None}
     variants = [
-        replace(v, **gone, compute=None, parity=None, checks=[], why=[], layers=[], flips=[])
-        for v in REPORT.variants
+        replace(v, **gone, compute=None, parity=None, checks=[], why=[], layers=[], flips=[]) for v in REPORT.variants
     ]
     return replace(
         REPORT,
@@ -212,10 +208,7 @@ def test_a_large_report_stays_under_two_megabytes() -> None:
         for v in many
         if v.latency is not None
     ]
-    assert (
-        len(render(replace(REPORT, variants=[*REPORT.variants, *noisy], pictures=pictures)).encode())
-        < 2_000_000
-    )
+    assert len(render(replace(REPORT, variants=[*REPORT.variants, *noisy], pictures=pictures)).encode()) < 2_000_000
 
 
 def test_class_figures_have_known_answers() -> None:

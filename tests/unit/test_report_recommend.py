@@ -168,9 +168,7 @@ variants = st.lists(
 
 
 @given(variants, st.sampled_from(PREFERENCES), st.booleans())
-def test_the_choice_is_eligible_and_never_beaten(
-    files: list[Variant], prefer: str, with_baseline: bool
-) -> None:
+def test_the_choice_is_eligible_and_never_beaten(files: list[Variant], prefer: str, with_baseline: bool) -> None:
     files = [FP32, *files] if with_baseline else files
     able = [v for v in files if is_eligible(v, baseline_of(files, v.format))]
     choice = recommend(files, prefer=prefer)

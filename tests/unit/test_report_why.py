@@ -31,9 +31,7 @@ def variant(
     return replace(BASE, name="x", latency=replace(BASE.latency, p50_us=p50_us, speedup=speedup))
 
 
-def kernel(
-    values: np.ndarray, name: str = "k", operator: int = 0, axis: int | None = 0, **more: Any
-) -> Constant:
+def kernel(values: np.ndarray, name: str = "k", operator: int = 0, axis: int | None = 0, **more: Any) -> Constant:
     scales = () if values.dtype.kind == "f" else (0.1,) * (1 if axis is None else values.shape[axis])
     zero_points = more.pop("zero_points", (0,) * len(scales))
     kept = more.pop("file_bytes", values.nbytes)
@@ -48,9 +46,7 @@ def integers(*shape: int) -> np.ndarray:
     return DICE.integers(-127, 128, size=shape).astype(np.int8)
 
 
-def operator(
-    kind: str = "FULLY_CONNECTED", *inputs: str, macs: int | None = 100_000, name: str = "dense"
-) -> Operator:
+def operator(kind: str = "FULLY_CONNECTED", *inputs: str, macs: int | None = 100_000, name: str = "dense") -> Operator:
     return Operator(kind, name, macs, inputs or ("float32",), ("float32",))
 
 
@@ -109,9 +105,7 @@ WIDE = "no fast kernel for int16 activations"
 
 
 def test_int16_activations_without_a_kernel() -> None:
-    facts = file(
-        operator("CONV_2D", "int16", "int8"), operator("RESHAPE", "int16", macs=None), kernel(integers(8, 64))
-    )
+    facts = file(operator("CONV_2D", "int16", "int8"), operator("RESHAPE", "int16", macs=None), kernel(integers(8, 64)))
     slow = variant("worse", p50_us=1303, ratio=0.058)
     assert "1 of 1 multiplying operators" in causes(slow, facts)[WIDE]
     assert "1,303 µs against 75" in causes(slow, facts)[WIDE]
@@ -124,9 +118,7 @@ DYNAMIC = "dynamic quantization of a convolution"
 
 
 def test_dynamic_quantization_of_a_convolution() -> None:
-    facts = file(
-        operator("ConvInteger", "uint8", "int8", name="conv1"), kernel(integers(8, 64)), file_format="onnx"
-    )
+    facts = file(operator("ConvInteger", "uint8", "int8", name="conv1"), kernel(integers(8, 64)), file_format="onnx")
     assert "1 ConvInteger nodes (conv1)" in causes(variant("worse", ratio=0.48), facts)[DYNAMIC]
     assert DYNAMIC not in causes(variant("better", ratio=1.5), facts)
     dense = file(operator("MatMulInteger", "uint8", "int8"), kernel(integers(8, 64)), file_format="onnx")
@@ -144,9 +136,7 @@ def _with_zeros(values: np.ndarray, fraction: float, zero: int = 0) -> np.ndarra
 
 def test_zeros_that_take_room() -> None:
     detail = causes(variant(), file(kernel(_with_zeros(floats(50, 40), 0.9))))[SPARSE]
-    assert detail.startswith(
-        "90.0 % of the 2,000 weights are zero, but each takes its room in the file (8,000 bytes"
-    )
+    assert detail.startswith("90.0 % of the 2,000 weights are zero, but each takes its room in the file (8,000 bytes")
     assert "no kernel skips them" in detail
     assert "1,601,220 bytes instead of 1,730,112 (1.08×)" in detail
 
@@ -188,10 +178,7 @@ def test_repeated_values_that_are_stored_in_full() -> None:
     per_channel = causes(variant("better"), file(kernel(_of(16, 4, 200))))[CLUSTERS]
     assert per_channel.startswith("1 kernels have at most 16 distinct values in a channel or tensor")
     assert "in 8 bits" in per_channel
-    assert (
-        "in 32 bits"
-        in causes(variant(), file(kernel(_of(16, 40, 40, dtype=np.float32), axis=None)))[CLUSTERS]
-    )
+    assert "in 32 bits" in causes(variant(), file(kernel(_of(16, 40, 40, dtype=np.float32), axis=None)))[CLUSTERS]
 
 
 @pytest.mark.parametrize(

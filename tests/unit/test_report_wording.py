@@ -30,9 +30,7 @@ def test_the_cost_has_its_doubt_beside_each_number() -> None:
 )
 def test_a_verdict_on_accuracy_is_never_softened(verdict: Verdict, words: str) -> None:
     versus = replace(CHOSEN.accuracy.versus_baseline, verdict=verdict)
-    assert words in wording.cost(
-        replace(CHOSEN, accuracy=replace(CHOSEN.accuracy, versus_baseline=versus)), BASE
-    )
+    assert words in wording.cost(replace(CHOSEN, accuracy=replace(CHOSEN.accuracy, versus_baseline=versus)), BASE)
 
 
 @pytest.mark.parametrize(

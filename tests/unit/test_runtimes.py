@@ -73,9 +73,7 @@ def test_fetch_gives_a_copy(tmp_path: Path, file_format: str) -> None:
 
 @FORMATS
 @pytest.mark.parametrize("shape", [(28, 28), (784,), (28, 28, 1)])
-def test_images_of_any_shape_with_the_same_pixels(
-    tmp_path: Path, file_format: str, shape: tuple[int, ...]
-) -> None:
+def test_images_of_any_shape_with_the_same_pixels(tmp_path: Path, file_format: str, shape: tuple[int, ...]) -> None:
     session = runtimes.open_model(write(tmp_path, file_format, "fp32"))
     native = session.to_native(model_files.images()[:4].reshape(4, *shape))
     assert native.shape == (4, 28, 28, 1)
@@ -186,7 +184,5 @@ def test_a_run_is_silent_and_needs_no_tensorflow(tmp_path: Path, file_format: st
         "heavy = {'tensorflow', 'keras', 'tf_keras', 'tf2onnx'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from optkit import store
 from optkit.errors import InputError
 from optkit.store import StageRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _record(folder: Path, name: str = "a.bin") -> StageRecord:

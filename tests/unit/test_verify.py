@@ -11,9 +11,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from optkit import readback
 from optkit.errors import InputError
 from optkit.schema import KernelExpectation
-from optkit.verify import Verification, verify_file
+from optkit.verify import Verification, structure, verify_file
 from optkit.verify.parity import LIMITS, limits_for
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
 
 NAMES = (("image",), ("digit",))
 WRITERS: dict[str, Callable[..., Path]] = {"tflite": model_files.write_tflite, "onnx": model_files.write_onnx}
-PAIRS = [("tflite", p) for p in ("fp32", "fp16", "int8")] + [
-    ("onnx", p) for p in ("fp32", "fp16", "dynamic", "int8")
-]
+PAIRS = [("tflite", p) for p in ("fp32", "fp16", "int8")] + [("onnx", p) for p in ("fp32", "fp16", "dynamic", "int8")]
 
 
 def verify(path: Path, precision: str, **changes: Any) -> Verification:
@@ -159,9 +158,7 @@ def test_a_reference_that_does_not_vary_proves_nothing(tmp_path: Path) -> None:
     path = model_files.write_onnx(
         tmp_path, replace(model_files.network(), dense=np.zeros((10, 288), np.float32)), "fp32"
     )
-    constant = replace(model_files.network(), dense=np.zeros((10, 288), np.float32)).predict(
-        model_files.images()
-    )
+    constant = replace(model_files.network(), dense=np.zeros((10, 288), np.float32)).predict(model_files.images())
     assert "output depends on the input" in failed(verify(path, "fp32", reference=constant))
 
 
@@ -184,6 +181,32 @@ def test_a_file_of_another_precision_is_rejected(
         assert failed(found) & kinds
     else:
         assert not failed(found) & kinds
+
+
+def with_operator(facts: readback.ModelFacts, operator: readback.Operator) -> readback.ModelFacts:
+    return replace(facts, operators=(*facts.operators, operator))
+
+
+def test_a_float_operator_in_an_int8_file_is_named(tmp_path: Path) -> None:
+    facts = readback.read(model_files.write_tflite(tmp_path, model_files.network(), "int8"))
+    assert all(check.passed for check in structure.checks(facts, precision="int8", io_type="int8"))
+    mixed = with_operator(facts, readback.Operator("TANH", "odd one", 0, ("float32",), ("float32",)))
+    bad = [c for c in structure.checks(mixed, precision="int8", io_type="int8") if not c.passed]
+    assert [(c.name, c.observed) for c in bad] == [("no float between input and output", "odd one")]
+
+
+def test_a_quantizer_in_an_fp32_file_is_named(tmp_path: Path) -> None:
+    facts = readback.read(model_files.write_tflite(tmp_path, model_files.network(), "fp32"))
+    mixed = with_operator(facts, readback.Operator("QUANTIZE", "q", 0, ("float32",), ("int8",)))
+    bad = [c for c in structure.checks(mixed, precision="fp32", io_type="float32") if not c.passed]
+    assert [(c.name, c.observed) for c in bad] == [("nothing quantized", "QUANTIZE")]
+
+
+def test_a_quantized_tensor_in_an_fp32_file_is_found(tmp_path: Path) -> None:
+    facts = readback.read(model_files.write_tflite(tmp_path, model_files.network(), "fp32"))
+    mixed = replace(facts, constants=(replace(facts.constants[0], scales=(0.1,)), *facts.constants[1:]))
+    bad = [c for c in structure.checks(mixed, precision="fp32", io_type="float32") if not c.passed]
+    assert [(c.name, c.observed) for c in bad] == [("nothing quantized", "1 quantized tensors")]
 
 
 @pytest.mark.parametrize("wanted", ["uint8", "int16", "float"])
@@ -256,9 +279,7 @@ def test_an_operator_of_another_domain_is_named(tmp_path: Path) -> None:
 
 def sparse(share: float) -> model_files.Network:
     net = model_files.network()
-    return replace(
-        net, dense=np.where(np.abs(net.dense) < np.quantile(np.abs(net.dense), share), 0, net.dense)
-    )
+    return replace(net, dense=np.where(np.abs(net.dense) < np.quantile(np.abs(net.dense), share), 0, net.dense))
 
 
 @pytest.mark.parametrize(("file_format", "precision"), PAIRS)
@@ -282,9 +303,7 @@ def test_distinct_values_are_read_from_the_file(tmp_path: Path, file_format: str
     promise = KernelExpectation("dense", net.dense.size, distinct_at_most=16)
     assert failed(verify(path, precision, reference=reference, expectations=(promise,))) == set()
     fewer = KernelExpectation("dense", net.dense.size, distinct_at_most=6)
-    assert failed(verify(path, precision, reference=reference, expectations=(fewer,))) == {
-        "distinct values of dense"
-    }
+    assert failed(verify(path, precision, reference=reference, expectations=(fewer,))) == {"distinct values of dense"}
 
 
 @pytest.mark.parametrize(("file_format", "precision"), PAIRS)

@@ -1,0 +1,113 @@
+"""What cannot be used is refused before any work: exit code 2, one message, nothing written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import SMALL, optkit
+
+import optkit as package
+
+WRONG = {
+    "unknown baseline": (["--baseline", "lenet"], "did you mean lenet5"),
+    "unknown technique": (["--recipe", "prun+int8"], "did you mean prune"),
+    "unknown parameter": (["--recipe", "prune:sparse=0.5+int8"], "did you mean sparsity"),
+    "out of range": (["--recipe", "prune:sparsity=1.2+int8"], "sparsity"),
+    "unknown precision": (["--recipe", "prune+int7"], "did you mean int8"),
+    "no precision": (["--recipe", "prune"], "for example prune+int8"),
+    "step named twice": (["--recipe", "prune+prune+int8"], "named twice"),
+    "unknown format": (["--formats", "tflte"], "did you mean tflite"),
+    "unknown option": (["--recpe", "int8"], "--recipe"),
+    "seed out of range": (["--seed", "-1"], "seed"),
+    "no number": (["--epochs", "many"], "epochs"),
+    "unknown io": (["--io", "int4"], "io"),
+    "unknown calibration method": (["--calibration-method", "mean"], "calibration_method"),
+    "unknown preference": (["--prefer", "beauty"], "prefer"),
+    "opset out of range": (["--opset", "3"], "opset"),
+    "missing recipe file": (["--recipe", "none.toml"], "none.toml"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments(tmp_path: Path, case: str) -> None:
+    arguments, message = WRONG[case]
+    result = optkit("compress", *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_command_is_named_with_near_matches(tmp_path: Path) -> None:
+    result = optkit("compres", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "did you mean compress" in result.stderr
+
+
+def test_a_toml_file_with_an_unknown_key(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[[recipe]]\nsteps = [{name = 'int8', parms = {}}]\n")
+    result = optkit("compress", "--recipe", "mine.toml", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "parms" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+
+
+def test_an_output_folder_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    result = optkit("compress", "--out", "out", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "found a file" in result.stderr
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/sys").is_dir(), reason="needs a folder that is read-only")
+def test_an_output_folder_that_cannot_be_written() -> None:
+    result = optkit("compress", "--out", "/proc/sys/optkit")
+    assert result.returncode == 2
+    assert "can be written" in result.stderr
+
+
+def test_a_damaged_data_file(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(package.__file__).parent, copy / "optkit")
+    archive = copy / "optkit" / "data" / "mnist.npz"
+    archive.chmod(0o644)
+    with archive.open("r+b") as stream:
+        stream.seek(1_000_000)
+        stream.write(b"damage")
+    result = optkit("compress", "--out", str(tmp_path / "run"), cwd=copy)
+    assert result.returncode == 2
+    assert "damaged" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_layer_to_skip_that_matches_nothing(tmp_path: Path) -> None:
+    result = optkit("compress", *SMALL, "--skip-layer", "dense_9", "--out", str(tmp_path / "run"))
+    assert result.returncode == 2
+    assert "dense_9" in result.stderr
+    assert "dense_1" in result.stderr
+    assert not list((tmp_path / "run" / "artifacts").iterdir())
+
+
+def test_a_file_that_fails_is_marked_and_the_others_are_there(tmp_path: Path) -> None:
+    """A copy of the package whose int8 exporter calibrates on noise instead of images."""
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(package.__file__).parent, copy / "optkit")
+    stages = copy / "optkit" / "pipeline" / "stages.py"
+    whole = stages.read_text()
+    broken = whole.replace(
+        "return data.to_real(dataset.train.images[dataset.calibration[:count]], shape)",
+        "return data.to_real(dataset.train.images[dataset.calibration[:count]], shape) * 255",
+    )
+    assert broken != whole
+    stages.write_text(broken)
+    folder = tmp_path / "run"
+    result = optkit("compress", *SMALL, "--recipe", "int8", "--formats", "tflite", "--out", str(folder), cwd=copy)
+    assert result.returncode == 4, result.stdout + result.stderr
+    assert "int8.tflite" in result.stderr
+    assert {path.name for path in (folder / "artifacts").iterdir()} == {"fp32.tflite", "int8.tflite"}
+    assert '"status": "failed"' in (folder / "report.json").read_text()
