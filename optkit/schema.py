@@ -159,7 +159,8 @@ class Speedup(Struct, frozen=True):
 class Latency(Struct, frozen=True):
     """Time of one call of the runtime; ``p50_us`` is the median over processes of the block medians.
 
-    ``blocks_us[process][block]`` are the raw values: the median time of a call in each block.
+    ``blocks_us[process][block]`` are the raw values: the mean time of a call in each block (a median would not see
+    work that only some calls do), without the stretches in which the kernel took the core away.
     """
 
     p50_us: float

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from optkit.errors import InputError, nearest
+from optkit.errors import InputError, InternalError, nearest
 from optkit.schema import LayerNote, Recipe
 
 if TYPE_CHECKING:
@@ -116,22 +116,50 @@ def layers_in(graph_name: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in parts if part in known))
 
 
-def kernel_note(layer: str, stored: str, scales: int, *, asked: bool) -> LayerNote:
-    """What a file holds of a layer's kernel.
+def kernel_layers(model: Any) -> tuple[str, ...]:
+    """Names of the layers of a Keras model that multiply by a kernel."""
+    kernels = ("kernel", "depthwise_kernel", "pointwise_kernel")
+    layers = (module for module in model.submodules if any(hasattr(module, kernel) for kernel in kernels))
+    return tuple(dict.fromkeys(source_name(layer.name) for layer in layers))
+
+
+def kernels_first(layers: tuple[str, ...], with_kernel: tuple[str, ...]) -> tuple[str, ...]:
+    """Fused layers with the one that has the kernel in front."""
+    return tuple(sorted(layers, key=lambda layer: layer not in with_kernel))
+
+
+def kernel_note(job: ExportJob, layers: tuple[str, ...], stored: str, scales: int) -> LayerNote:
+    """What the finished file holds of a kernel.
 
     Args:
-        layer: The Keras layer.
-        stored: Type in the file.
-        scales: How many the kernel has: one for all, or one for each output channel; 0 where it has none.
-        asked: The layer was to stay in float.
+        job: Which layers were to stay in float.
+        layers: Keras layers that were fused into the operator, the one with the kernel first.
+        stored: Type of the kernel in the file.
+        scales: How many it has: one for all, or one for each output channel; 0 where it has none.
+
+    Raises:
+        InternalError: The layer was to stay in float, and is not.
     """
+    asked = set(job.skip_layers).intersection(layers)
+    if asked and not stored.startswith("float"):
+        raise InternalError(f"layer {min(asked)} was to stay in float, its kernel is {stored} in the file")
+    because = ", in float as asked" if asked else ""
     if stored == "float32":
-        return LayerNote(layer, changed=False, reason="float32 weights, as asked" if asked else "float32 weights")
+        return LayerNote(layers[0], changed=False, reason=f"float32 weights{because}")
     per_channel = f", {scales} scales (one for each output channel)"
     suffix = "" if not scales else per_channel if scales > 1 else ", one scale"
-    return LayerNote(layer, changed=True, reason=f"{stored} weights{suffix}")
+    return LayerNote(layers[0], changed=True, reason=f"{stored} weights{suffix}{because}")
 
 
-def float16_notes(skip_layers: tuple[str, ...]) -> list[LayerNote]:
-    """What skipping a layer means where every weight is float16: nothing, since that is a float."""
-    return [LayerNote(name, changed=True, reason="kept in float, as asked: float16 is one") for name in skip_layers]
+def range_notes(job: ExportJob) -> list[LayerNote]:
+    """Says where the ranges come from when it is not the method that was asked for."""
+    precision = job.recipe.precision.name
+    if job.calibration_method == "minmax" or precision not in ("int8", "int16x8"):
+        return []
+    if job.quantization_aware:
+        reason = f"ranges as trained; {job.calibration_method} calibration does not apply"
+    elif precision == "int16x8":
+        reason = f"ranges by minmax, not {job.calibration_method}: TensorFlow's 16-bit quantizer has no other"
+    else:
+        return []
+    return [LayerNote("all", changed=True, reason=reason)]

@@ -71,8 +71,8 @@ def tidy(model: ModelProto, name: str) -> ModelProto:
 def settle_names(model: ModelProto) -> ModelProto:
     """Names and order of constants that depend on the model alone.
 
-    tf2onnx numbers what it makes (``scale__16``) by a counter of the process, and merges equal constants in the order
-    of a set, so that both change with ``PYTHONHASHSEED``.
+    tf2onnx numbers what it makes (``scale__16``) by a counter of the process, and merges equal constants in the
+    order of a set, so that both change with ``PYTHONHASHSEED``.
     """
     graph = model.graph
     ports = {port.name: port.name for port in [*graph.input, *graph.output]}

@@ -16,11 +16,13 @@ from optkit.exporters import (
     ExportJob,
     calibration_images,
     check_skipped,
-    float16_notes,
+    kernel_layers,
     kernel_note,
+    kernels_first,
     layer_names,
     layers_in,
     quantization_aware_reason,
+    range_notes,
     source_name,
 )
 
@@ -79,27 +81,33 @@ def export(job: ExportJob, model: Any, destination: Path) -> list[LayerNote]:
     made = _BUILDERS[job.recipe.precision.name](job, model, known)
     finished = _finish(made, model)
     onnx.checker.check_model(finished, full_check=True)
-    notes = _check(job, finished, known)
+    notes = _check(job, finished, model)
     destination.write_bytes(finished.SerializeToString(deterministic=True))
     return notes
 
 
 def _float32(job: ExportJob, model: Any, _known: tuple[str, ...]) -> ModelProto:
     """The float model, each dense layer with its bias one node."""
+    from optkit.exporters import _onnx_graph
+
+    return _onnx_graph.fuse_bias(_converted(job, model))
+
+
+def _converted(job: ExportJob, model: Any) -> ModelProto:
+    """The float model as tf2onnx writes it."""
     import tensorflow as tf
     import tf2onnx
-
-    from optkit.exporters import _onnx_graph
 
     signature = [
         tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name=name)
         for tensor, name in zip(model.inputs, model.input_names, strict=True)
     ]
     try:
+        converted: ModelProto
         converted, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=job.opset)
     except ValueError as error:
         raise InputError(f"tf2onnx cannot convert the model: {' '.join(str(error).split())[:300]}") from error
-    return _onnx_graph.fuse_bias(converted)
+    return converted
 
 
 def _float16(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
@@ -112,7 +120,8 @@ def _float16(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
 def _dynamic(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    source = _float32(job, model, known)
+    # The quantizer would split a fused bias off again, under a name that --skip-layer does not find.
+    source = _converted(job, model)
     return _through_file(
         lambda path: quantize_dynamic(
             source,
@@ -264,16 +273,16 @@ def _finish(made: ModelProto, model: Any) -> ModelProto:
     return _onnx_graph.settle_names(_onnx_graph.tidy(named, model.name))
 
 
-def _check(job: ExportJob, finished: ModelProto, known: tuple[str, ...]) -> list[LayerNote]:
+def _check(job: ExportJob, finished: ModelProto, model: Any) -> list[LayerNote]:
     """Look at the finished model: integer kernels where integers were asked for, and no float copy of one."""
     from optkit.exporters import _onnx_graph
 
-    precision = job.recipe.precision.name
+    known, with_kernel = layer_names(model), kernel_layers(model)
     notes = []
     for node, stored, scales in _onnx_graph.kernels(finished):
-        layers = _layers(node, known)
-        asked = bool(set(job.skip_layers).intersection(layers))
-        if precision in ("int8", "dynamic") and stored not in ("int8", "uint8") and not asked:
+        layers = kernels_first(_layers(node, known), with_kernel) or (node.name,)
+        asked = set(job.skip_layers).intersection(layers)
+        if job.recipe.precision.name in ("int8", "dynamic") and not stored.endswith("int8") and not asked:
             raise InternalError(f"not an integer file: {node.op_type} {node.name} stores a {stored} kernel")
-        notes.append(kernel_note(next(iter(layers), node.name), stored, scales, asked=asked))
-    return notes + (float16_notes(job.skip_layers) if precision == "fp16" else [])
+        notes.append(kernel_note(job, layers, stored, scales))
+    return notes + range_notes(job)

@@ -14,12 +14,13 @@ from optkit.exporters import (
     ExportJob,
     calibration_images,
     check_skipped,
-    float16_notes,
+    kernel_layers,
     kernel_note,
+    kernels_first,
     layer_names,
     quantization_aware_reason,
+    range_notes,
 )
-from optkit.schema import LayerNote, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from optkit.exporters._flatbuffer import Node
+    from optkit.schema import LayerNote, Recipe
 
 SUMMARY = "TensorFlow Lite flatbuffer, built-in operators only, with the source model's signature names"
 SOURCE = "tf.lite.TFLiteConverter; Jacob et al. (2018), arXiv:1712.05877, for the integer arithmetic"
@@ -62,7 +64,7 @@ def export(job: ExportJob, model: Any, destination: Path) -> list[LayerNote]:
     known = layer_names(model)
     check_skipped(job.skip_layers, known)
     content = name_ports(_BUILDERS[job.recipe.precision.name](job, model, known))
-    notes = _check(job, content, known)
+    notes = _check(job, content, model)
     destination.write_bytes(content)
     return notes
 
@@ -263,23 +265,23 @@ def _operators_of(content: bytes, layers: tuple[str, ...], known: tuple[str, ...
     ]
 
 
-def _check(job: ExportJob, content: bytes, known: tuple[str, ...]) -> list[LayerNote]:
+def _check(job: ExportJob, content: bytes, model: Any) -> list[LayerNote]:
     """Look at the finished file: built-in operators only, and integers where integers were asked for."""
     from optkit.exporters import _flatbuffer
 
-    found = _flatbuffer.nodes(_flatbuffer.parse(content), known)
+    kernels = kernel_layers(model)
+    found = _flatbuffer.nodes(_flatbuffer.parse(content), layer_names(model))
     if foreign := sorted({node.kind for node in found if not node.builtin}):
         raise InternalError(f"the TFLite file holds operators that are not built in: {', '.join(foreign)}")
     precision = job.recipe.precision.name
     if precision in ("int8", "int16x8"):
         _check_integer(found, job.skip_layers)
-    notes = [_note(node, job.skip_layers) for node in found if node.kernel_type is not None]
-    if precision == "fp16":
-        notes += float16_notes(job.skip_layers)
-    if precision == "int16x8" and job.calibration_method != "minmax":
-        reason = f"ranges by minmax, not {job.calibration_method}: TensorFlow's 16-bit quantizer has no other"
-        notes.append(LayerNote("all", changed=True, reason=reason))
-    return notes
+    notes = [
+        kernel_note(job, kernels_first(node.layers, kernels) or (node.output,), node.kernel_type, node.kernel_scales)
+        for node in found
+        if node.kernel_type is not None
+    ]
+    return notes + range_notes(job)
 
 
 def _check_integer(found: list[Node], skip_layers: tuple[str, ...]) -> None:
@@ -297,9 +299,3 @@ def _check_integer(found: list[Node], skip_layers: tuple[str, ...]) -> None:
             f"not an integer file: TensorFlow's quantizer left {names} in float; choose dynamic or fp16, "
             "or name these layers with --skip-layer"
         )
-
-
-def _note(node: Node, skip_layers: tuple[str, ...]) -> LayerNote:
-    name = next(iter(node.layers), node.output)
-    asked = bool(set(skip_layers).intersection(node.layers))
-    return kernel_note(name, str(node.kernel_type), node.kernel_scales, asked=asked)

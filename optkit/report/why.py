@@ -99,7 +99,7 @@ def _half_computed_as_single(variant: Variant, facts: ModelFacts, environment: E
     return Why(
         "fp16 stored, computed as fp32",
         f"{len(half)} weight tensors are stored in {count(stored)} bytes of float16; {how}. "
-        f"The file is half as large; a call takes as long ({effect}).",
+        f"The file is half as large; a call is no shorter ({effect}).",
     )
 
 
@@ -192,8 +192,12 @@ def _unfused(variant: Variant, facts: ModelFacts) -> Why | None:
     if facts.format == "tflite":
         # One at each float input and output is the price of float input and output; those inside are not.
         ports = [port for port in (*facts.inputs, *facts.outputs) if port.dtype.startswith("float")]
+        # QUANTIZE from one integer type to another keeps the values in whole numbers.
         inside = [
-            o for o in facts.operators if o.kind in {"QUANTIZE", "DEQUANTIZE"} and "float16" not in o.input_dtypes
+            o
+            for o in facts.operators
+            if (o.kind == "QUANTIZE" and "float32" in o.input_dtypes)
+            or (o.kind == "DEQUANTIZE" and "float16" not in o.input_dtypes)
         ]
         extra = len(inside) - len(ports)
         if extra <= 0:
@@ -206,7 +210,7 @@ def _unfused(variant: Variant, facts: ModelFacts) -> Why | None:
         if not odd:
             return None
         names = listed([f"{operator.name} ({operator.kind})" for operator in odd])
-        what = f"{len(odd)} operators have no integer kernel in ONNX Runtime: {names}"
+        what = f"ONNX Runtime has no integer kernel for {names}"
     return Why(
         "unfused Quantize/Dequantize pairs",
         f"{what}; there the values go to float32 and back in passes of their own ({effect}).",

@@ -42,7 +42,7 @@ def unstructured_sparsity(variant: Variant, baseline: Variant | None, facts: Mod
     kernels = weights(facts)
     total = sum(constant.values.size for constant in kernels)
     zeros = sum(_zeros(constant) for constant in kernels)
-    if total == 0 or False or variant.size is None:
+    if total == 0 or zeros / total < _SPARSE_FRACTION or variant.size is None:
         return None
     # A sparse format would take fewer bytes than one entry per weight: there the zeros are not stored.
     dense = sum(constant.values.size * _ITEM_BYTES.get(constant.dtype, 0.0) for constant in kernels)
@@ -136,6 +136,10 @@ def float_left(facts: ModelFacts) -> Why | None:
 
 
 def _layer_name(constant: Constant, facts: ModelFacts) -> str:
-    """The operator's own name where the file has one, else the tensor's."""
+    """The operator's own name where the file has one, else the tensor's.
+
+    TFLite joins the names of everything that was fused into an operator with ``;``: the first is enough.
+    """
     operator = facts.operators[constant.operator] if constant.operator >= 0 else None
-    return operator.name if operator is not None and operator.name else constant.name
+    name = operator.name if operator is not None and operator.name else constant.name
+    return name.split(";")[0]

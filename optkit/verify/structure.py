@@ -19,6 +19,8 @@ _DYNAMIC_LEAST_ELEMENTS = 1024
 _NEVER_DYNAMIC = {"ConvTranspose", "DEPTHWISE_CONV_2D"}
 _QUANTIZERS = {"QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 _INTEGERS_8 = {"int8", "uint8"}
+_QUANTIZED = {"dynamic", "int8", "int16x8"}
+_NO_FLOAT = "no float between input and output"
 
 Names = tuple[str, ...]
 
@@ -42,10 +44,13 @@ def checks(facts: ModelFacts, *, precision: str, io_type: str, float_layers: Nam
     """
     if precision not in _PRECISIONS:
         raise InputError(f"unknown precision {precision!r}: {nearest(precision, list(_PRECISIONS))}")
-    left_out = [c for c in kernels_in_order(facts) if _is_left_out(c, facts, float_layers)]
+    layers = float_layers if precision in _QUANTIZED else ()
+    left_out = [c for c in kernels_in_order(facts) if _is_left_out(c, facts, layers)]
     looked_at = [c for c in kernels_in_order(facts) if not any(c is other for other in left_out)]
     found = [_builtin_only(facts), _io(facts, io_type), *_PRECISIONS[precision](facts, looked_at)]
     if left_out:
+        # Their operators take and give float, as asked for.
+        found = [check for check in found if check.name != _NO_FLOAT]
         names = ", ".join(c.name for c in left_out)
         found.append(
             Check(
@@ -82,9 +87,9 @@ def _arrow(ports: tuple[Names, Names]) -> str:
 
 
 def _is_left_out(kernel: Constant, facts: ModelFacts, float_layers: Names) -> bool:
-    """Whether one of the parts of the kernel's or its operator's name is a layer that was left out."""
+    """Whether a kernel is float, and a part of its or its operator's name is a layer that was left out."""
     text = f"{kernel.name};{facts.operators[kernel.operator].name}".replace(";", "/").replace(":", "/")
-    return any(layer in text.split("/") for layer in float_layers)
+    return kernel.dtype.startswith("float") and any(layer in text.split("/") for layer in float_layers)
 
 
 def _builtin_only(facts: ModelFacts) -> Check:
@@ -148,7 +153,7 @@ def _activations(facts: ModelFacts, kernels: list[Constant], dtypes: set[str]) -
         ]
         found.append(
             Check(
-                "no float between input and output",
+                _NO_FLOAT,
                 passed=not floats,
                 observed=", ".join(floats) or "none",
                 limit="none",

@@ -36,7 +36,7 @@ def test_a_recipe_gets_all_defaults_and_its_name_has_no_parameters() -> None:
         ("prune:sparsity+int8", "expected KEY=VALUE"),
         ("prune:sparsity=0.5,sparsity=0.6+int8", "given twice"),
         ("prune", "expected a precision at the end"),
-        ("", "unknown step"),
+        ("", "expected steps that end in a precision"),
         ("int8+prune", "expected a precision at the end"),
         ("fp16+int8", "must be the last step"),
         ("prune+prune+int8", "named twice"),

@@ -60,10 +60,7 @@ def test_every_written_file_is_a_row_with_its_figures() -> None:
         ),
         "**no fast kernel for int16 activations** (int16x8.tflite): All 4",
         "(prune+fp32.tflite, prune+fp16.tflite, prune+int8.tflite",
-        (
-            "**prune+cluster+qat+int8.onnx**: answers class 3 to every one of 1,000 images; not constant: "
-            "observed 1, limit 2"
-        ),
+        "- **prune+cluster+qat+int8.onnx**: answers class 3 to every one of 1,000 images\n",
         "int16x8.onnx: ONNX Runtime has no int16 activation kernels",
         "Noise floor, tflite: the reference against itself gives 0.990 to 1.012.",
         f"SHA-256 `{'0f' * 32}`; 55,000 train, 5,000 validation, 10,000 test.",
@@ -76,6 +73,11 @@ def test_every_written_file_is_a_row_with_its_figures() -> None:
 )
 def test_the_rest_of_the_story_is_there(words: str) -> None:
     assert words in render(REPORT)
+
+
+def test_a_failure_without_words_is_told_by_its_checks() -> None:
+    silent = [replace(variant, failures=[]) for variant in REPORT.variants]
+    assert "int8.onnx**: not constant: observed 1, limit 2 classes\n" in render(replace(REPORT, variants=silent))
 
 
 def test_text_from_outside_cannot_become_markup_or_break_a_table() -> None:

@@ -64,6 +64,13 @@ def test_sizes_within_two_percent_are_a_tie_that_speed_breaks() -> None:
     assert recommend([FP32, slow, replace(fast, size=replace(fast.size, file_bytes=1021))]).variant == "slow"
 
 
+def test_of_equally_fast_files_in_a_tie_the_smaller_wins_then_the_more_accurate() -> None:
+    small, large = made("z", file_bytes=1000), made("a", file_bytes=1010)
+    assert recommend([FP32, large, small]).variant == "z"
+    right = made("zz", file_bytes=1000, correct=4960)
+    assert recommend([FP32, large, small, right]).variant == "zz"
+
+
 def test_preferences_change_the_choice() -> None:
     files = [
         FP32,
@@ -134,6 +141,7 @@ def test_the_baseline_is_fp32_else_the_first_file_that_is_compared_with_none() -
     mine = replace(FP32, name="mine", latency=None, accuracy=None)
     assert baseline_of([made("compared"), mine, replace(mine, name="later")], "tflite") is mine
     assert baseline_of(variants, "other") is None
+    assert baseline_of([mine, FP32], "tflite") is FP32
 
 
 def test_controls_are_the_files_that_were_only_trained_on() -> None:

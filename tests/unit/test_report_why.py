@@ -83,6 +83,8 @@ def test_half_precision_that_is_computed_in_single() -> None:
 def test_half_precision_in_onnx_names_the_processor() -> None:
     facts = file(operator("Gemm", "float16"), kernel(floats(8, 8, dtype="float16")), file_format="onnx")
     assert "Synthetic CPU 9000 has no float16 arithmetic" in causes(variant("worse", ratio=0.9), facts)[HALF]
+    single = file(operator("Gemm", "float32"), kernel(floats(8, 8)), file_format="onnx")
+    assert HALF not in causes(variant("worse", ratio=0.9), single)
     arm = replace(VNNI, cpu_flags=["asimdhp", "asimddp"])
     assert HALF not in causes(variant("worse"), facts, arm)
 
@@ -242,6 +244,8 @@ def test_layers_left_in_float_are_named() -> None:
     assert causes(variant("better"), mixed)[LEFT] == (
         "w2: 1 of 2 kernels are not quantized and take 400 of 500 bytes of weights."
     )
+    fused = file(operator(name="a/Relu;a/Conv2D"), kernel(floats(10, 10)), kernel(integers(10, 10), "q", -1))
+    assert causes(variant(), fused)[LEFT].startswith("a/Relu: ")
     named = file(operator(name="conv1"), kernel(floats(10, 10), "w", 0), kernel(integers(10, 10), "q", -1))
     assert causes(variant(), named)[LEFT].startswith("conv1: ")
     assert LEFT not in causes(variant(), file(kernel(floats(10, 10))))
@@ -264,7 +268,7 @@ UNFUSED = "unfused Quantize/Dequantize pairs"
 
 def test_quantize_operators_inside_a_tflite_graph() -> None:
     weights = kernel(integers(10, 10))
-    both = (operator("QUANTIZE", macs=None), operator("DEQUANTIZE", "int8", macs=None))
+    both = (operator("QUANTIZE", "float32", macs=None), operator("DEQUANTIZE", "int8", macs=None))
     assert (
         "2 QUANTIZE and DEQUANTIZE operators stand inside"
         in causes(variant(), file(*both, weights, port="int8"))[UNFUSED]
@@ -272,12 +276,14 @@ def test_quantize_operators_inside_a_tflite_graph() -> None:
     assert UNFUSED not in causes(variant(), file(*both, weights))
     assert UNFUSED not in causes(variant("better"), file(*both, weights, port="int8"))
     assert UNFUSED not in causes(variant(), HALF_FILE)
+    # From uint8 at the input to int8 inside: no float in between.
+    assert UNFUSED not in causes(variant(), file(operator("QUANTIZE", "uint8", macs=None), weights, port="uint8"))
 
 
 def test_onnx_operators_without_an_integer_kernel_are_named() -> None:
     weights, dq = kernel(integers(10, 10)), operator("DequantizeLinear", "int8", macs=None)
     odd = file(dq, operator("Conv"), operator("Tanh", macs=0, name="t"), weights, file_format="onnx")
-    assert "1 operators have no integer kernel in ONNX Runtime: t (Tanh)" in causes(variant(), odd)[UNFUSED]
+    assert "ONNX Runtime has no integer kernel for t (Tanh); there" in causes(variant(), odd)[UNFUSED]
     assert UNFUSED not in causes(variant(), file(dq, operator("Conv"), weights, file_format="onnx"))
     dynamic = file(operator("MatMulInteger", "uint8", "int8"), operator("Tanh"), weights, file_format="onnx")
     assert UNFUSED not in causes(variant(), dynamic)

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from optkit import readback
 from optkit.errors import InputError
 from optkit.schema import KernelExpectation
-from optkit.verify import Verification, structure, verify_file
+from optkit.verify import Verification, kernels, structure, verify_file
 from optkit.verify.parity import LIMITS, limits_for
 
 if TYPE_CHECKING:
@@ -248,8 +248,13 @@ def test_an_onnx_file_with_a_fixed_batch_is_rejected(tmp_path: Path) -> None:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     path = tmp_path / "fp32.onnx"
     onnx.save(model, path)
-    assert "opens in its runtime" in failed(verify(path, "fp32"))
-    assert "dynamic batch" in failed(verify(path, "fp32"))
+    assert failed(verify(path, "fp32")) == {"dynamic batch"}
+
+
+def test_a_batch_frozen_inside_is_found(tmp_path: Path) -> None:
+    path = model_files.write_onnx(tmp_path, model_files.network(), "fp32")
+    edited(path, "row", lambda _: np.array([1, model_files.FEATURES], np.int64))
+    assert "takes a batch of 3" in failed(verify(path, "fp32"))
 
 
 def test_an_onnx_file_out_of_order_is_rejected(tmp_path: Path) -> None:
@@ -323,6 +328,19 @@ def test_two_of_four_is_read_from_the_file(tmp_path: Path, file_format: str, pre
     assert failed(verify(path, precision, reference=reference, expectations=promise)) == {"2 of 4 of dense"}
 
 
+def test_kernels_of_one_size_are_told_apart_by_their_order(tmp_path: Path) -> None:
+    facts = readback.read(model_files.write_tflite(tmp_path, model_files.network(), "fp32"))
+    dense = next(c for c in facts.constants if c.name == "dense")
+    empty = replace(dense, name="later", operator=3, values=np.zeros_like(dense.values))
+    facts = replace(facts, constants=(empty, *facts.constants))
+    promises = (
+        KernelExpectation("first", dense.values.size, distinct_at_most=dense.values.size),
+        KernelExpectation("second", dense.values.size, sparsity_at_least=1.0),
+    )
+    assert [c.passed for c in kernels.checks(facts, promises)] == [True, True]
+    assert [c.passed for c in kernels.checks(facts, promises[::-1])] == [False, True]
+
+
 def test_a_kernel_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = model_files.write_tflite(tmp_path, model_files.network(), "fp32")
     promise = KernelExpectation("hidden", 12345, sparsity_at_least=0.5)
@@ -335,6 +353,14 @@ def test_layers_left_in_float_are_listed(tmp_path: Path) -> None:
     checks = {check.name: check for check in found.checks}
     assert checks["layers left in float"].observed == "dense"
     assert checks["int8 kernels"].observed == "conv (float32)"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_layer_left_out_of_techniques_alone_changes_nothing(tmp_path: Path, precision: str) -> None:
+    path = model_files.write_tflite(tmp_path, model_files.network(), precision)
+    found = verify(path, precision, float_layers=("conv", "dense"))
+    assert failed(found) == set()
+    assert "layers left in float" not in {check.name for check in found.checks}
 
 
 def test_few_images_are_not_enough(tmp_path: Path) -> None:

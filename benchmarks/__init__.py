@@ -1,0 +1,1 @@
+"""What README claims, as commands that reproduce it; results are committed with the environment they came from."""
