@@ -20,7 +20,7 @@ class Display:
         console = Console(stderr=True)
         self._shown = console.is_terminal
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description:<33}"),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
             TextColumn("{task.fields[note]}", style="dim"),

@@ -86,8 +86,10 @@ def quantization_aware_reason(recipe: Recipe) -> str | None:
 
 def layer_names(model: Any) -> tuple[str, ...]:
     """Names of all layers of a Keras model, nested ones too, as the source model has them."""
-    layers = (module.name for module in model.submodules if hasattr(module, "get_config"))
-    return tuple(dict.fromkeys(source_name(name) for name in layers))
+    import tf_keras
+
+    layers = (module for module in model.submodules if isinstance(module, tf_keras.layers.Layer))
+    return tuple(dict.fromkeys(source_name(layer.name) for layer in layers))
 
 
 def source_name(name: str) -> str:

@@ -94,7 +94,8 @@ def _float32(job: ExportJob, model: Any, _known: tuple[str, ...]) -> ModelProto:
 
 
 def _converted(job: ExportJob, model: Any) -> ModelProto:
-    """The float model as tf2onnx writes it."""
+    """The float model as tf2onnx writes it; an operator that it does not know it would pass on as it is."""
+    import onnx
     import tensorflow as tf
     import tf2onnx
 
@@ -107,6 +108,10 @@ def _converted(job: ExportJob, model: Any) -> ModelProto:
         converted, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=job.opset)
     except ValueError as error:
         raise InputError(f"tf2onnx cannot convert the model: {' '.join(str(error).split())[:300]}") from error
+    if unknown := [node for node in converted.graph.node if not onnx.defs.has(node.op_type, node.domain)]:
+        known = layer_names(model)
+        names = {f"{node.op_type} (layer {next(iter(_layers(node, known)), node.name)})" for node in unknown}
+        raise InputError(f"ONNX has no operator for {', '.join(sorted(names))}: replace it in the model")
     return converted
 
 

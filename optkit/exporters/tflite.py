@@ -18,6 +18,7 @@ from optkit.exporters import (
     kernel_note,
     kernels_first,
     layer_names,
+    layers_in,
     quantization_aware_reason,
     range_notes,
 )
@@ -167,8 +168,6 @@ def _convert(model: Any, configure: Callable[[Any], None] = lambda _converter: N
 
 
 def _unsupported_operators(error: Any, known: tuple[str, ...]) -> str:
-    from optkit.exporters import layers_in
-
     found = {}
     for item in error.errors:
         scopes = (call.name.split("@")[0] for call in item.location.call)

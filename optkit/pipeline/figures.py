@@ -78,9 +78,7 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
                 latency[file.name, file_format] = summarize(result, path)
         still = [file for file in of_format if (file.name, file_format) not in failures]
         memory |= _memory(plan, still, folder, images, schedule)
-    after = environment.describe()
-    described = msgspec.structs.replace(before, load_average_after=after.load_average_before)
-    return Measured(described, latency, memory, floors, failures, warnings)
+    return Measured(environment.with_load_after(before), latency, memory, floors, failures, warnings)
 
 
 def _processes(plan: Plan) -> int:

@@ -13,14 +13,6 @@ from optkit import data, readback, recipes, registry, store
 from optkit.errors import InputError
 from optkit.measure.accuracy import accuracy, accuracy_validation, class_metrics, flips
 from optkit.measure.size import measure_compute, measure_size
-from optkit.pipeline.plan import (
-    EXPORT_PACKAGES,
-    RUNTIME_PACKAGES,
-    TRAINING_PACKAGES,
-    FileStage,
-    Plan,
-    versions,
-)
 from optkit.pipeline.stages import failed_checks
 from optkit.report import json_file, markdown, page, pictures, recommend, why
 from optkit.schema import (
@@ -44,6 +36,7 @@ if TYPE_CHECKING:
 
     from optkit.data import Dataset
     from optkit.pipeline.figures import Measured
+    from optkit.pipeline.plan import FileStage, Plan
     from optkit.pipeline.settings import Settings
     from optkit.store import StageRecord
     from optkit.workers import Failure
@@ -143,7 +136,7 @@ def assemble(run: Finished) -> Report:
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         command=run.command,
         warnings=_warnings(plan, folder, measured),
-        environment=_with_packages(measured),
+        environment=measured.environment,
         data=DataFacts(
             name=dataset.name,
             sha256=dataset.sha256,
@@ -283,11 +276,6 @@ def _explained(variant: Variant, variants: list[Variant], folder: Path, measured
 def _picture(dataset: Dataset, index: int) -> str:
     image = dataset.test.images[index]
     return pictures.encode_png(image.tobytes(), width=image.shape[1], height=image.shape[0])
-
-
-def _with_packages(measured: Measured) -> Any:
-    packages = versions((*TRAINING_PACKAGES, *EXPORT_PACKAGES, *RUNTIME_PACKAGES))
-    return msgspec.structs.replace(measured.environment, packages={**measured.environment.packages, **packages})
 
 
 def _warnings(plan: Plan, folder: Path, measured: Measured) -> list[str]:

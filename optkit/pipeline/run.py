@@ -153,7 +153,7 @@ class _Stages:
                 self._schedule.advance(phase, job.name, message["done"] / message["total"], text)
             elif message["event"] == "started":
                 LOG.info("%s %s: started", phase, job.name)
-                self._schedule.advance(phase, job.name, 0.0)
+                self._schedule.advance(phase, job.name, 0.0, "starting")
             elif message["event"] in {"returned", "failed"}:
                 LOG.info("%s %s: %s", phase, job.name, message["event"])
                 self._schedule.advance(phase, job.name, 1.0)

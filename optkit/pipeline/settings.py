@@ -90,6 +90,13 @@ def resolve(given: Mapping[str, Any], recipe_arguments: Sequence[str]) -> tuple[
         if name not in formats:
             raise InputError(f"unknown format {name!r}: {nearest(name, formats)}")
     settings = msgspec.structs.replace(settings, formats=tuple(sorted(set(settings.formats))) or tuple(formats))
+    for name in settings.formats:
+        opsets = getattr(registry.by_format("exporters", name), "OPSETS", None)
+        if opsets is not None and settings.opset not in opsets:
+            raise InputError(
+                f"--opset expects an operator set that {name} files can have, {opsets[0]} to {opsets[-1]}, "
+                f"found {settings.opset}"
+            )
     if settings.format is not None and settings.format not in settings.formats:
         raise InputError(
             f"--format {settings.format!r}: expected one of the formats that are made, {', '.join(settings.formats)}"

@@ -159,7 +159,7 @@ def apply_technique(
         "outputs": parent.result["outputs"],
         "notes": msgspec.to_builtins(_merge(parent.result["notes"], outcome.notes, step.name)),
         "checks": parent.result["checks"] + msgspec.to_builtins(outcome.checks),
-        "expectations": parent.result["expectations"] + msgspec.to_builtins(outcome.expectations),
+        "expectations": msgspec.to_builtins(_combine(parent.result["expectations"], outcome.expectations)),
         "quantization_aware": parent.result["quantization_aware"] or step.name == "qat",
         "epochs": msgspec.to_builtins(outcome.epochs),
     }
@@ -177,6 +177,22 @@ def _merge(before: list[dict[str, Any]], notes: list[LayerNote], technique: str)
             changed = changed or earlier[note.layer]["changed"]
         merged.append(LayerNote(note.layer, changed, reason))
     return merged
+
+
+def _combine(before: list[dict[str, Any]], new: list[KernelExpectation]) -> list[KernelExpectation]:
+    """What all steps so far promise, one record per kernel, in layer order."""
+    combined = {item["layer"]: msgspec.convert(item, KernelExpectation) for item in before}
+    for one in new:
+        earlier = combined.get(one.layer, one)
+        sparsities = [value for value in (earlier.sparsity_at_least, one.sparsity_at_least) if value is not None]
+        counts = [value for value in (earlier.distinct_at_most, one.distinct_at_most) if value is not None]
+        combined[one.layer] = msgspec.structs.replace(
+            one,
+            sparsity_at_least=max(sparsities, default=None),
+            distinct_at_most=min(counts, default=None),
+            block_2_of_4=earlier.block_2_of_4 or one.block_2_of_4,
+        )
+    return list(combined.values())
 
 
 def export_file(

@@ -136,6 +136,8 @@ def cost(variant: Variant, baseline: Variant | None) -> str:
     ratio = size_ratio(variant, baseline)
     parts = ["size not measured" if ratio is None else size_words(ratio), _speed_clause(variant)]
     parts.append(_accuracy_clause(variant.accuracy))
+    if variant.recipe.techniques:
+        parts.append(_training_clause(variant.accuracy))
     return ", ".join(part for part in parts if part)
 
 
@@ -148,6 +150,17 @@ def size_words(ratio: float, *, decimals: int = 1) -> str:
     if ratio < 1.1:
         return f"{ratio:.2f}× smaller"
     return f"{times(ratio)} smaller" if decimals > 1 else f"{ratio:.1f}× smaller"
+
+
+def _training_clause(value: Accuracy | None) -> str:
+    """What the technique did beyond the training that came with it: a claim of accuracy needs the control."""
+    if value is None or value.versus_baseline is None or value.versus_baseline.verdict == "no measurable difference":
+        return ""
+    if value.versus_control is None:
+        return "which the extra training alone may explain: there is no control"
+    if value.versus_control.verdict == "no measurable difference":
+        return "which the extra training alone explains: no measurable difference from the control"
+    return f"and measurably {value.versus_control.verdict} than the control, which trained as long"
 
 
 def _speed_clause(variant: Variant) -> str:

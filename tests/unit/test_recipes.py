@@ -109,6 +109,7 @@ def test_fp32_is_always_made_and_a_recipe_without_training_needs_no_control() ->
         ({"formats": ["tflit"]}, "did you mean tflite"),
         ({"io": "int4"}, "Invalid enum value"),
         ({"prefer": "beauty"}, "Invalid enum value"),
+        ({"opset": 3}, "found 3"),
         ({"seed": -1}, ">= 0"),
         ({"epochs": 0}, ">= 1"),
         ({"colour": "red"}, "unknown setting"),

@@ -89,3 +89,24 @@ def test_checks_that_failed_are_named() -> None:
     failed = next(variant for variant in VARIANTS if variant.status == "failed")
     assert wording.checks(failed) == "0/1 (failed: not constant)"
     assert wording.checks(CHOSEN) == "2/2"
+
+
+@pytest.mark.parametrize(
+    ("versus_baseline", "versus_control", "words"),
+    [
+        ("better", None, "there is no control"),
+        ("better", "no measurable difference", "the extra training alone explains"),
+        ("better", "better", "measurably better than the control"),
+        ("worse", "worse", "measurably worse than the control"),
+        ("no measurable difference", None, ""),
+    ],
+)
+def test_no_technique_is_credited_with_what_training_did(
+    versus_baseline: Verdict, versus_control: Verdict | None, words: str
+) -> None:
+    comparison = replace(CHOSEN.accuracy.versus_baseline, verdict=versus_baseline)
+    control = None if versus_control is None else replace(comparison, verdict=versus_control)
+    accuracy = replace(CHOSEN.accuracy, versus_baseline=comparison, versus_control=control)
+    text = wording.cost(replace(CHOSEN, accuracy=accuracy), BASE)
+    assert words in text
+    assert ("control" in text) == bool(words)
