@@ -19,7 +19,7 @@ class Cost(NamedTuple):
 
 
 def watch(command: list[str], cwd: Path | None = None) -> Cost:
-    """Run a command; memory is sampled four times a second.
+    """Run a command; memory is sampled once a second.
 
     Forked processes share pages: the proportional set size (Linux, smaps_rollup) counts each page once over all
     of them, where the sum of resident sets would count it in each.
@@ -31,7 +31,7 @@ def watch(command: list[str], cwd: Path | None = None) -> Cost:
 
         def sample() -> None:
             nonlocal peak
-            while not done.wait(0.25):
+            while not done.wait(1.0):
                 peak = max(peak, tree_memory_bytes(process.pid))
 
         sampler = threading.Thread(target=sample, daemon=True)

@@ -6,7 +6,6 @@ in, and makes the order of the examples a function of the seed alone.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,17 +40,17 @@ class TrainingPlan(Struct, frozen=True):
     schedule: Literal["cosine", "constant"]
 
 
-def configure_tensorflow(seed: int, *, threads: int | None = None) -> None:
+def configure_tensorflow(seed: int, *, threads: int) -> None:
     """Make a fresh process deterministic: seeds, deterministic operators, a fixed number of threads.
 
     Args:
         seed: Seed of Python, NumPy and TensorFlow.
-        threads: Threads of one operator; all cores that this process may use by default.
+        threads: Threads of one operator; their number decides the order of float additions, and so the bytes.
     """
     import tensorflow as tf
     import tf_keras
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads or len(os.sched_getaffinity(0)))
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
     tf_keras.utils.set_random_seed(seed)

@@ -32,11 +32,12 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 class Job(NamedTuple):
-    """One call of ``function`` (``module:function``) in a fresh process."""
+    """One call of ``function`` (``module:function``) in a fresh process, after the jobs named in ``after``."""
 
     name: str
     function: str
     arguments: dict[str, Any]
+    after: tuple[str, ...] = ()
 
 
 class Failure(NamedTuple):
@@ -100,10 +101,11 @@ class Workers:
     def run(
         self, jobs: Iterable[Job], *, at_once: int, on_event: Callable[[Job, dict[str, Any]], None]
     ) -> dict[str, Any]:
-        """Run jobs, at most ``at_once`` at a time, in the given order.
+        """Run jobs, at most ``at_once`` at a time: whenever there is room, the first that waits for no other.
 
         Returns:
-            For each job's name what its function returned, or a ``Failure``.
+            For each job's name what its function returned, or a ``Failure``: its own, or that of a job that it
+            comes after.
 
         Raises:
             EnvironmentFailedError: The server process died.
@@ -113,11 +115,17 @@ class Workers:
         results: dict[str, Any] = {}
         server = self._server()
         while waiting or running:
-            while waiting and len(running) < at_once:
-                job = waiting.pop(0)
+            for job in [one for one in waiting if any(isinstance(results.get(name), Failure) for name in one.after)]:
+                waiting.remove(job)
+                results[job.name] = next(results[name] for name in job.after if isinstance(results[name], Failure))
+            unfinished = running.keys() | {job.name for job in waiting}
+            for job in [one for one in waiting if not unfinished.intersection(one.after)][: at_once - len(running)]:
+                waiting.remove(job)
                 running[job.name] = job
                 self._send(server, job)
                 on_event(job, {"event": "started"})
+            if not running:
+                continue
             line = server.stdout.readline()  # type: ignore[union-attr]
             if not line:
                 raise EnvironmentFailedError(

@@ -47,7 +47,7 @@ SETTINGS = (
 @click.option(
     "--calibration-method",
     metavar="minmax|entropy|percentile",
-    help="How activation ranges are found for static int8 ONNX (default minmax, which TFLite always uses).",
+    help="How activation ranges are found for int8 without qat (default minmax).",
 )
 @click.option("--calibration-count", type=int, help="Images of the representative data set (default 500).")
 @click.option("--io", metavar="int8|uint8|float", help="Input and output type of int8 TFLite files (default int8).")

@@ -153,6 +153,17 @@ def kernel_note(job: ExportJob, layers: tuple[str, ...], stored: str, scales: in
     return LayerNote(layers[0], changed=True, reason=f"{stored} weights{suffix}{because}")
 
 
+def check_noted(job: ExportJob, notes: list[LayerNote], with_kernel: tuple[str, ...]) -> None:
+    """Stop where a layer with a kernel was to stay in float, and no kernel in the file bears its name.
+
+    Raises:
+        InternalError: With the name.
+    """
+    missing = set(job.skip_layers).intersection(with_kernel) - {note.layer for note in notes}
+    if missing:
+        raise InternalError(f"layer {min(missing)} was to stay in float, but is not to be found in the file")
+
+
 def range_notes(job: ExportJob) -> list[LayerNote]:
     """Says where the ranges come from when it is not the method that was asked for."""
     precision = job.recipe.precision.name

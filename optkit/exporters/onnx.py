@@ -15,6 +15,7 @@ from optkit.errors import InputError, InternalError
 from optkit.exporters import (
     ExportJob,
     calibration_images,
+    check_noted,
     check_skipped,
     kernel_layers,
     kernel_note,
@@ -108,11 +109,11 @@ def _converted(job: ExportJob, model: Any) -> ModelProto:
         converted, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=job.opset)
     except ValueError as error:
         raise InputError(f"tf2onnx cannot convert the model: {' '.join(str(error).split())[:300]}") from error
+    known = layer_names(model)
     if unknown := [node for node in converted.graph.node if not onnx.defs.has(node.op_type, node.domain)]:
-        known = layer_names(model)
         names = {f"{node.op_type} (layer {next(iter(_layers(node, known)), node.name)})" for node in unknown}
         raise InputError(f"ONNX has no operator for {', '.join(sorted(names))}: replace it in the model")
-    return converted
+    return _name_merged(converted, known)
 
 
 def _float16(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
@@ -266,8 +267,20 @@ def _nodes_of(model: ModelProto, layers: tuple[str, ...], known: tuple[str, ...]
 
 
 def _layers(node: Any, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The Keras layers that a node was made of."""
     names = (name for text in (node.name, *node.output) for name in layers_in(text, known))
     return tuple(dict.fromkeys(names))
+
+
+def _name_merged(converted: ModelProto, known: tuple[str, ...]) -> ModelProto:
+    """Name the nodes after their layers where tf2onnx does not: one whose bias it has merged is ``Conv__12``."""
+    from optkit.exporters import _onnx_graph
+
+    for node in converted.graph.node:
+        if node.op_type in _onnx_graph.KERNEL_INPUT and not _layers(node, known):
+            layers = [layer for name in node.input[1:] for layer in layers_in(name, known)]
+            node.name = f"{layers[0]}/{node.name}" if layers else node.name
+    return converted
 
 
 def _finish(made: ModelProto, model: Any) -> ModelProto:
@@ -290,4 +303,5 @@ def _check(job: ExportJob, finished: ModelProto, model: Any) -> list[LayerNote]:
         if job.recipe.precision.name in ("int8", "dynamic") and not stored.endswith("int8") and not asked:
             raise InternalError(f"not an integer file: {node.op_type} {node.name} stores a {stored} kernel")
         notes.append(kernel_note(job, layers, stored, scales))
+    check_noted(job, notes, with_kernel)
     return notes + range_notes(job)

@@ -13,6 +13,7 @@ from optkit.errors import InputError, InternalError
 from optkit.exporters import (
     ExportJob,
     calibration_images,
+    check_noted,
     check_skipped,
     kernel_layers,
     kernel_note,
@@ -280,6 +281,7 @@ def _check(job: ExportJob, content: bytes, model: Any) -> list[LayerNote]:
         for node in found
         if node.kernel_type is not None
     ]
+    check_noted(job, notes, kernels)
     return notes + range_notes(job)
 
 

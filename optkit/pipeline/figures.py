@@ -6,6 +6,8 @@ Runs in the asking process, after the workers are gone, so that nothing of the r
 from __future__ import annotations
 
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -144,7 +146,8 @@ def _memory(
     if not files:
         return found
     name = f"memory of {files[0].format} files"
-    for index, file in enumerate(files):
+
+    def one(file: FileStage) -> Memory | None:
         path = _path(folder, file)
         key = digest(
             {
@@ -156,15 +159,21 @@ def _memory(
             }
         )
         kept = store.load_stage(folder, key)
-        if kept is None:
+        if kept is not None:
+            return msgspec.convert(kept.result, Memory)
+        try:
+            memory = measure_memory(path, images, threads=plan.settings.threads, log=folder / "log.txt")
+        except InputError as error:
+            LOG.warning("memory of %s was not measured: %s", path.name, error)
+            return None
+        store.save_stage(folder, StageRecord(key, name, [], msgspec.to_builtins(memory), 0.0))
+        return memory
+
+    # A peak is not disturbed by what runs beside it, as a time is.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for index, (file, memory) in enumerate(zip(files, pool.map(one, files), strict=True), start=1):
             schedule.advance("measure", name, index / len(files), file.name)
-            try:
-                memory = measure_memory(path, images, threads=plan.settings.threads, log=folder / "log.txt")
-            except InputError as error:
-                LOG.warning("memory of %s was not measured: %s", path.name, error)
-                continue
-            kept = StageRecord(key, name, [], msgspec.to_builtins(memory), 0.0)
-            store.save_stage(folder, kept)
-        found[file.name, file.format] = msgspec.convert(kept.result, Memory)
+            if memory is not None:
+                found[file.name, file.format] = memory
     schedule.advance("measure", name, 1.0)
     return found

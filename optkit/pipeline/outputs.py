@@ -286,11 +286,6 @@ def _warnings(plan: Plan, folder: Path, measured: Measured) -> list[str]:
             f"--quick: trained on {settings.train_samples} images, without a control; use the figures for a first "
             "look only"
         )
-    if settings.calibration_method != "minmax" and "tflite" in settings.formats:
-        found.append(
-            f"--calibration-method {settings.calibration_method} was used for ONNX files; TensorFlow's converter "
-            "calibrates TFLite files by minmax"
-        )
     known = {f"{file.name}.{file.format}" for file in plan.files}
     left = sorted(path.name for path in (folder / "artifacts").iterdir() if path.name not in known)
     if left:

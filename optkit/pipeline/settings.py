@@ -30,7 +30,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         quick: A small first look: 6,000 training images and few recipes.
         formats: File formats to write.
         opset: ONNX operator set.
-        calibration_method: How ONNX Runtime's static quantization finds activation ranges.
+        calibration_method: How activation ranges are found for int8 without quantization-aware training.
         calibration_count: Images of the representative data set.
         io: Type of input and output of integer TFLite files.
         skip_layers: Keras layers that no technique changes and that stay float.

@@ -81,7 +81,14 @@ def _finish_model(folder: Path, key: str, name: str, model: Any, *, started: flo
 
 
 def train_baseline(
-    tell: Tell, *, folder: str, key: str, name: str, settings: Mapping[str, Any], train_samples: int | None
+    tell: Tell,
+    *,
+    folder: str,
+    key: str,
+    name: str,
+    settings: Mapping[str, Any],
+    train_samples: int | None,
+    threads: int,
 ) -> None:
     """Train the baseline network and save it.
 
@@ -91,7 +98,7 @@ def train_baseline(
     from optkit.training import configure_tensorflow, train
 
     started = time.perf_counter()
-    configure_tensorflow(settings["seed"])
+    configure_tensorflow(settings["seed"], threads=threads)
     dataset = _without_test(data.load(settings["data"], train_samples=train_samples))
     module = registry.load("baselines", settings["baseline"])
     model = module.build()
@@ -128,13 +135,14 @@ def apply_technique(
     steps: list[dict[str, Any]],
     settings: Mapping[str, Any],
     train_samples: int | None,
+    threads: int,
 ) -> None:
     """Apply the last of ``steps`` to the parent's model and save the result."""
     from optkit import keras_models, techniques
     from optkit.training import configure_tensorflow
 
     started = time.perf_counter()
-    configure_tensorflow(settings["seed"])
+    configure_tensorflow(settings["seed"], threads=threads)
     root = Path(folder)
     parent = store.load_stage(root, parent_key)
     if parent is None:

@@ -132,3 +132,29 @@ def _alive(process: Path) -> bool:
         return "\nState:\tZ" not in (process / "status").read_text()
     except OSError:
         return False
+
+
+def test_a_job_starts_after_the_jobs_that_it_names(tmp_path: Path) -> None:
+    events: list[tuple[str, str]] = []
+    late = Job("late", "test_workers:add", {"one": 1, "two": 1}, after=("early",))
+    early = Job("early", "test_workers:add", {"one": 1, "two": 2}, after=("made in an earlier run",))
+    with Workers([], {"PYTHONPATH": str(Path(__file__).parent)}, tmp_path / "log.txt") as pool:
+        pool.run([late, early], at_once=2, on_event=lambda job, event: events.append((job.name, event["event"])))
+    assert [event for event in events if event[1] != "progress"] == [
+        ("early", "started"),
+        ("early", "returned"),
+        ("late", "started"),
+        ("late", "returned"),
+    ]
+
+
+def test_what_comes_after_a_failure_fails_with_its_reason_and_the_rest_runs(tmp_path: Path) -> None:
+    jobs = [
+        Job("first", "test_workers:refuse", {}),
+        Job("second", "test_workers:add", {"one": 1, "two": 1}, after=("first",)),
+        Job("third", "test_workers:add", {"one": 1, "two": 1}, after=("second",)),
+        Job("other", "test_workers:add", {"one": 1, "two": 1}),
+    ]
+    results, _ = _run(tmp_path, *jobs, at_once=2)
+    assert results["first"] == results["second"] == results["third"] == Failure("InputError", "expected a, found b", 2)
+    assert results["other"]["sum"] == 2
