@@ -115,11 +115,15 @@ class Workers:
         results: dict[str, Any] = {}
         server = self._server()
         while waiting or running:
-            for job in [one for one in waiting if any(isinstance(results.get(name), Failure) for name in one.after)]:
-                waiting.remove(job)
-                results[job.name] = next(results[name] for name in job.after if isinstance(results[name], Failure))
-            unfinished = running.keys() | {job.name for job in waiting}
-            for job in [one for one in waiting if not unfinished.intersection(one.after)][: at_once - len(running)]:
+            for job in list(waiting):
+                failure = next((results[name] for name in job.after if isinstance(results.get(name), Failure)), None)
+                if failure is not None:
+                    waiting.remove(job)
+                    results[job.name] = failure
+            # A job that comes after one that has just failed is left for the next turn.
+            held_back = running.keys() | {job.name for job in waiting}
+            held_back |= {name for name, result in results.items() if isinstance(result, Failure)}
+            for job in [one for one in waiting if not held_back.intersection(one.after)][: at_once - len(running)]:
                 waiting.remove(job)
                 running[job.name] = job
                 self._send(server, job)
