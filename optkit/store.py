@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 TEMPORARY_PREFIX = ".optkit-tmp-"
 LOCK_NAME = ".lock"
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
+# Less than one block of most file systems: the write failed for want of room, whatever it says.
+LEAST_FREE_BYTES = 4096
 FOLDERS = ("artifacts", "models", "cache")
 
 
@@ -86,15 +90,22 @@ def write_atomically(destination: Path, write: Callable[[Path], object]) -> None
             os.fsync(stream.fileno())
         temporary.replace(destination)
         _sync_folder(destination.parent)
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}:
-            raise EnvironmentFailedError(
-                f"cannot write {destination}: {error.strerror}; free space or mend the folder, then run the same "
-                "command again: finished work is kept"
-            ) from error
-        raise
+    except Exception as error:
+        if not _disk_failed(error, destination.parent):
+            raise
+        raise EnvironmentFailedError(
+            f"cannot write {destination}: {error}; free space or mend the folder, then run the same command again: "
+            "finished work is kept"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _disk_failed(error: Exception, folder: Path) -> bool:
+    """Whether the disk is to blame; libraries report a full one in many ways, HDF5 and NumPy without its number."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return True
+    return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free < LEAST_FREE_BYTES
 
 
 def write_bytes(destination: Path, data: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from optkit.errors import OptkitError, nearest
+from optkit.errors import InternalError, OptkitError, nearest
 
 COMMANDS = {
     "compress": "Compress a model in every standard way, prove and measure each file, recommend one.",
@@ -67,6 +67,12 @@ def _terminate(*_: object) -> NoReturn:
     raise SystemExit(143)
 
 
+def _point_at_log(error: Exception) -> None:
+    """Name the log that has the traceback, where a run had one open."""
+    for note in getattr(error, "__notes__", []):
+        click.echo(note, err=True)
+
+
 def main() -> NoReturn:
     """Entry point: run a command and turn errors into one line and an exit code."""
     signal.signal(signal.SIGTERM, _terminate)
@@ -83,13 +89,16 @@ def main() -> NoReturn:
         sys.exit(130)
     except OptkitError as error:
         click.echo(f"Error: {error}", err=True)
+        if error.exit_code == InternalError.exit_code:
+            _point_at_log(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
     except Exception as error:  # noqa: BLE001  # the last resort: one line, not a traceback
         click.echo(f"Internal error: {type(error).__name__}: {error}", err=True)
-        sys.exit(70)
+        _point_at_log(error)
+        sys.exit(InternalError.exit_code)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,8 @@ class _logged:  # noqa: N801  # used as a function: a context manager with state
 
     def __init__(self, folder: Path) -> None:
         self._handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+        # A full disk is reported once, as the error that it is, and not again for every line of the log.
+        self._handler.handleError = lambda _: None  # type: ignore[method-assign]
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def __enter__(self) -> None:
