@@ -89,13 +89,18 @@ def _silent(_: Event) -> None:
     """No progress is wanted."""
 
 
+class _QuietHandler(logging.FileHandler):
+    """A full disk is reported once, as the error that it is, and not again for every line of the log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  # the base class's signature
+        """Say nothing."""
+
+
 class _logged:  # noqa: N801  # used as a function: a context manager with state
     """Sends the package's log to ``log.txt`` in the run folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
-        # A full disk is reported once, as the error that it is, and not again for every line of the log.
-        self._handler.handleError = lambda _: None  # type: ignore[method-assign]
+        self._handler = _QuietHandler(folder / "log.txt", encoding="utf-8")
         self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
     def __enter__(self) -> None:
