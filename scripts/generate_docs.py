@@ -1,4 +1,4 @@
-"""Writes what is generated from the code: the plug-in tables of README.md and the JSON Schema of report.json.
+"""Writes what is generated: README's tables, from the code and from committed results, and report.json's JSON Schema.
 
 ``--check`` writes nothing and exits with 1 when something is out of date.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from optkit.cli.list import parameters
 from optkit.report.json_file import schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 START, END = "<!-- generated: {} -->\n", "<!-- end -->"
 
 
@@ -45,10 +47,48 @@ def baselines() -> str:
     return "\n".join(rows) + "\n"
 
 
+def standard() -> str:
+    """What the terminal showed in the committed run of the bare command, and what that run cost."""
+    shown = (RESULTS / "standard.txt").read_text(encoding="utf-8")
+    table = shown.partition("\nwrote ")[0].strip("\n")
+    result = json.loads((RESULTS / "standard.json").read_text(encoding="utf-8"))
+    figures = {figure["name"]: figure["value"] for figure in result["figures"]}
+    return (
+        f"```text\n{table}\n```\n\n"
+        f"That run took {figures['wall time'] / 60:.1f} minutes, "
+        f"{figures['share of the time that is training']:.0%} of it training, and at most {figures['peak memory of all processes']:.1f} GiB of memory "
+        f"({result['environment']['cpu_model']}, {result['environment']['cores']} cores, {result['date']}).\n"
+    )
+
+
+def accuracies() -> str:
+    """Markdown table of the baselines' test accuracy, from the committed run."""
+    result = json.loads((RESULTS / "baselines.json").read_text(encoding="utf-8"))
+    rows = ["| baseline | test accuracy [95 %] | promised at least | training |", "|---|--:|--:|--:|"]
+    for figure in result["figures"]:
+        low, high = result[figure["name"]]["ci95"]
+        epochs = result[figure["name"]]["training"][0]["epochs"]
+        seconds = sum(epoch["seconds"] for epoch in epochs)
+        rows.append(
+            f"| `{figure['name']}` | {figure['value']:.2f} % [{low:.2%}, {high:.2%}] | {figure['limit']:g} % "
+            f"| {len(epochs)} epochs, {seconds:.0f} s |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+SECTIONS = {
+    "standard": standard,
+    "techniques": techniques,
+    "precisions": precisions,
+    "baselines": baselines,
+    "accuracies": accuracies,
+}
+
+
 def wanted() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name, make in (("techniques", techniques), ("precisions", precisions), ("baselines", baselines)):
+    for name, make in SECTIONS.items():
         start = START.format(name)
         head, mark, rest = readme.partition(start)
         _, end, tail = rest.partition(END)

@@ -92,7 +92,7 @@ def _silent(_: Event) -> None:
 class _QuietHandler(logging.FileHandler):
     """A full disk is reported once, as the error that it is, and not again for every line of the log."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  # the base class's signature
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the base class's signature
         """Say nothing."""
 
 
