@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 import tempfile
@@ -35,6 +36,7 @@ def run(results: Path) -> list[str]:
         folder = Path(scratch) / "run"
         print(cost.output)
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        training = training_seconds((folder / "log.txt").read_text(encoding="utf-8", errors="replace"))
         results.mkdir(exist_ok=True)
         for suffix in ("json", "md", "html"):
             (results / f"standard-report.{suffix}").write_bytes((folder / f"report.{suffix}").read_bytes())
@@ -43,15 +45,20 @@ def run(results: Path) -> list[str]:
         Figure("exit code", cost.exit_code, "<=", 0, ""),
         Figure("wall time", cost.wall_seconds, "<=", 480, "s"),
         Figure("peak memory of all processes", cost.peak_memory_bytes / 2**30, "<=", 2.5, "GiB"),
-        Figure("share of the time that is training", training_seconds(report) / cost.wall_seconds, ">=", 0.5, ""),
+        Figure("share of the time that is training", training / cost.wall_seconds, ">=", 0.5, ""),
         *file_figures(report),
     ]
     return write(results, "standard", figures, {"command": "optkit compress"})
 
 
-def training_seconds(report: dict[str, Any]) -> float:
-    """Seconds inside epochs, of all stages."""
-    return float(sum(epoch["seconds"] for stage in report["training"] for epoch in stage["epochs"]))
+def training_seconds(log: str) -> float:
+    """Seconds from the start of the first training to the end of the last; two run at once, so none is counted twice."""
+    times = [
+        dt.datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007  # only a difference is taken
+        for line in log.splitlines()
+        if " INFO train " in line
+    ]
+    return (max(times) - min(times)).total_seconds()
 
 
 def file_figures(report: dict[str, Any]) -> list[Figure]:

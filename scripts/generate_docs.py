@@ -56,7 +56,8 @@ def standard() -> str:
     return (
         f"```text\n{table}\n```\n\n"
         f"That run took {figures['wall time'] / 60:.1f} minutes, "
-        f"{figures['share of the time that is training']:.0%} of it training, and at most {figures['peak memory of all processes']:.1f} GiB of memory "
+        f"{figures['share of the time that is training']:.0%} of it training, "
+        f"and at most {figures['peak memory of all processes']:.1f} GiB of memory "
         f"({result['environment']['cpu_model']}, {result['environment']['cores']} cores, {result['date']}).\n"
     )
 
