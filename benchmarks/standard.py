@@ -52,7 +52,7 @@ def run(results: Path) -> list[str]:
 
 
 def training_seconds(log: str) -> float:
-    """Seconds from the start of the first training to the end of the last; two run at once, so none is counted twice."""
+    """Seconds from the start of the first training to the end of the last; two run at once, none counts twice."""
     times = [
         dt.datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007  # only a difference is taken
         for line in log.splitlines()
