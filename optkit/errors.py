@@ -18,12 +18,6 @@ class InputError(OptkitError):
     exit_code = 2
 
 
-class BudgetError(OptkitError):
-    """A budget could not be met; the nearest result was delivered."""
-
-    exit_code = 3
-
-
 class PartialError(OptkitError):
     """Some files failed; the others are there."""
 

@@ -156,18 +156,6 @@ class Workers:
             raise EnvironmentFailedError(f"the worker process is gone (status {server.wait()})") from error
 
 
-def expect_success(results: dict[str, Any]) -> dict[str, Any]:
-    """The results, when no job failed.
-
-    Raises:
-        OptkitError: The first failure, as the kind of error that the job raised.
-    """
-    for name, result in results.items():
-        if isinstance(result, Failure):
-            raise as_error(name, result)
-    return results
-
-
 def as_error(name: str, failure: Failure) -> OptkitError:
     """The error to raise for a job that failed."""
     kinds = {kind.__name__: kind for kind in _all_kinds(OptkitError)}

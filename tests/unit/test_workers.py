@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from optkit.errors import EnvironmentFailedError, InputError, InternalError
-from optkit.workers import Failure, Job, Tell, Workers, as_error, expect_success
+from optkit.workers import Failure, Job, Tell, Workers, as_error
 
 
 def add(tell: Tell, *, one: int, two: int) -> dict[str, int]:
@@ -69,7 +69,7 @@ def test_an_error_comes_back_as_the_kind_that_it_was(tmp_path: Path) -> None:
     failure = results["refuse"]
     assert failure == Failure("InputError", "expected a, found b", 2)
     with pytest.raises(InputError, match="expected a, found b"):
-        expect_success(results)
+        raise as_error("refuse", failure)
     assert "Traceback" in (tmp_path / "log.txt").read_text()
 
 
