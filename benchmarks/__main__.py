@@ -15,8 +15,9 @@ def main() -> int:
     names = sorted(module.name for module in pkgutil.iter_modules([str(here)]) if not module.name.startswith("_"))
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("name", choices=names)
-    name = parser.parse_args().name
-    failed: list[str] = importlib.import_module(f"benchmarks.{name}").run(here / "results")
+    parser.add_argument("parts", nargs="*", help="only these parts of the benchmark, where it has parts")
+    given = parser.parse_args()
+    failed: list[str] = importlib.import_module(f"benchmarks.{given.name}").run(here / "results", given.parts)
     for line in failed:
         sys.stderr.write(f"not reached: {line}\n")
     return 1 if failed else 0

@@ -28,7 +28,7 @@ PARENTS = {
 LEAST_GZIP_RATIO = {"prune+int8": 14.0, "prune+cluster+qat+int8": 18.0}
 
 
-def run(results: Path) -> list[str]:
+def run(results: Path, names: list[str]) -> list[str]:  # noqa: ARG001  # a benchmark's signature
     """Run it in a fresh folder, write ``standard.json``, ``standard-report.json`` and ``standard.md``."""
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "optkit.cli.main", "compress", "--out", "run"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import msgspec
 
@@ -15,7 +16,7 @@ from optkit.errors import InputError, nearest
 from optkit.schema import Recipe, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 STANDARD = (
     "fp32",
@@ -67,11 +68,11 @@ def parse(text: str) -> Recipe:
 def _value(text: str) -> int | float | bool | str:
     if text in {"true", "false"}:
         return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+    # Python's own number syntax would also take 1_6 and digits of other scripts.
+    if re.fullmatch(r"[+-]?[0-9]+", text):
+        return int(text)
+    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+        return float(text)
     return text
 
 
@@ -91,12 +92,13 @@ def check(steps: Sequence[Step], text: str) -> Recipe:
     for step in steps:
         if step.name not in techniques and step.name not in known_precisions:
             raise InputError(
-                f"recipe {text!r}: unknown step {step.name!r}: {nearest(step.name, techniques + known_precisions)}"
+                f"recipe {text!r}: unknown step {step.name!r}: "
+                f"{nearest(step.name.lower(), techniques + known_precisions)} (a recipe file's name ends in .toml)"
             )
     if steps[-1].name not in known_precisions:
         raise InputError(
             f"recipe {text!r}: expected a precision at the end ({', '.join(known_precisions)}), "
-            f"found {steps[-1].name!r}; for example {text}+int8"
+            f"found {steps[-1].name!r}; for example prune:sparsity=0.8+int8"
         )
     for step in steps[:-1]:
         if step.name in known_precisions:
@@ -120,8 +122,26 @@ def _fill(step: Step, text: str) -> Step:
     try:
         params = msgspec.convert(step.params, params_type)
     except msgspec.ValidationError as error:
-        raise InputError(f"recipe {text!r}: {step.name}: {error}") from error
+        raise InputError(f"recipe {text!r}: {step.name}: {refusal(error, step.params, params_type)}") from error
     return Step(step.name, msgspec.to_builtins(params))
+
+
+def refusal(error: msgspec.ValidationError, given: Mapping[str, Any], record: type[msgspec.Struct]) -> str:
+    """One sentence for a value that a record does not take: its name, what is expected, what was found.
+
+    Args:
+        error: What msgspec says, for example ``Expected `int` <= 64 - at `$.threads```.
+        given: The values by field name.
+        record: The record that they were meant for.
+    """
+    said, _, place = str(error).partition(" - at ")
+    field = place.strip("`").removeprefix("$.").partition("[")[0]
+    if field not in given:
+        return str(error)
+    schema = msgspec.json.schema(get_type_hints(record, include_extras=True)[field])
+    choices = schema.get("enum")
+    expected = f"one of {', '.join(map(str, choices))}" if choices else said.removeprefix("Expected ").split(", got")[0]
+    return f"{field.replace('_', '-')} expects {expected.replace('`', '')}, found {given[field]!r}"
 
 
 def _check_order(steps: Sequence[Step], text: str) -> None:
@@ -156,8 +176,10 @@ def load_toml(path: Path) -> tuple[dict[str, Any], list[Recipe]]:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the recipe file {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not TOML that can be read: {error}") from error
+    if not raw:
+        raise InputError(f"{path} is empty: expected [[recipe]] tables, [settings], or both")
     try:
         file = msgspec.convert(raw, _File)
     except msgspec.ValidationError as error:

@@ -127,9 +127,9 @@ def prepare_folder(folder: Path) -> None:
     Raises:
         InputError: It is a file, or cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out expects a folder, found a file: {folder}; choose another --out")
     try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"--out expects a folder, found a file: {folder}; choose another --out")
         for name in FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
         probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
@@ -174,17 +174,19 @@ def describe_file(folder: Path, path: Path) -> Produced:
 
 def save_stage(folder: Path, record: StageRecord) -> None:
     """Store a stage's result; its files must be in place already."""
-    write_bytes(folder / "cache" / f"{record.key}.json", msgspec.json.format(msgspec.json.encode(record)))
+    content = msgspec.json.encode({"record": record, "sha256": digest(record)})
+    write_bytes(folder / "cache" / f"{record.key}.json", msgspec.json.format(content))
 
 
 def load_stage(folder: Path, key: str) -> StageRecord | None:
     """A stored result, or ``None`` when it is missing, unreadable, or any of its files is missing or damaged."""
     path = folder / "cache" / f"{key}.json"
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=StageRecord)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    if record.key != key:
+        content = msgspec.json.decode(path.read_bytes())
+        record = msgspec.convert(content["record"], StageRecord)
+        if content["sha256"] != digest(record) or record.key != key:
+            return None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, ValueError):
         return None
     for made in record.files:
         file = folder / made.path

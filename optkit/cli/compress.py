@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -36,14 +35,16 @@ SETTINGS = (
     multiple=True,
     metavar="RECIPE",
     help="What to make, e.g. prune:sparsity=0.8,epochs=1+int8, or a .toml file; may be repeated "
-    "(default: the standard set). fp32 and a control are always made.",
+    "(default: the standard set). fp32 is always made, and a control where anything is trained on.",
 )
 @click.option("--formats", metavar="LIST", help="File formats to write, e.g. tflite or tflite,onnx (default: both).")
-@click.option("--out", type=click.Path(), help="Run folder (default optkit-run-BASELINE).")
+@click.option(
+    "--out", type=click.Path(), help="Run folder (default optkit-run-BASELINE, or optkit-run-BASELINE-quick)."
+)
 @click.option("--seed", type=int, help="Seed of everything random (default 0).")
 @click.option("--epochs", type=int, help="Epochs of the baseline's training (default: the baseline's own).")
-@click.option("--quick", is_flag=True, default=None, help="A first look: 6,000 images, four recipes, under 90 s.")
-@click.option("--opset", type=int, help="ONNX operator set (default 17).")
+@click.option("--quick", is_flag=True, default=None, help="A first look: 6,000 images, four recipes, no control.")
+@click.option("--opset", type=int, help="ONNX operator set, 13 to 18 (default 17).")
 @click.option(
     "--calibration-method",
     metavar="minmax|entropy|percentile",
@@ -51,7 +52,13 @@ SETTINGS = (
 )
 @click.option("--calibration-count", type=int, help="Images of the representative data set (default 500).")
 @click.option("--io", metavar="int8|uint8|float", help="Input and output type of int8 TFLite files (default int8).")
-@click.option("--skip-layer", "skip_layers", multiple=True, metavar="NAME", help="Layer to leave alone, in float.")
+@click.option(
+    "--skip-layer",
+    "skip_layers",
+    multiple=True,
+    metavar="NAME",
+    help="Layer to leave alone, in float; may be repeated. report.md names the layers.",
+)
 @click.option("--prefer", metavar="size|latency|accuracy", help="What the recommendation optimizes (default size).")
 @click.option("--format", "format", metavar="NAME", help="Recommend only a file of this format.")
 @click.option("--threads", type=int, help="Threads that files are measured with (default 1).")
@@ -62,7 +69,7 @@ def command(recipes: tuple[str, ...], out: str | None, skip_layers: tuple[str, .
     stopped, and redoes nothing that is there and intact.
     """
     from optkit.cli.progress import Display
-    from optkit.pipeline.run import compress, default_folder
+    from optkit.pipeline.run import compress, run_folder
     from optkit.pipeline.settings import resolve
     from optkit.report import terminal
 
@@ -71,7 +78,7 @@ def command(recipes: tuple[str, ...], out: str | None, skip_layers: tuple[str, .
         settings["formats"] = [name.strip() for name in settings["formats"].split(",") if name.strip()]
     if skip_layers:
         settings["skip_layers"] = list(skip_layers)
-    folder = Path(out) if out is not None else default_folder(resolve(settings, recipes)[0])
+    folder = run_folder(resolve(settings, recipes)[0], out)
     with Display() as display:
         report = compress(
             recipes=recipes,

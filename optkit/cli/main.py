@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from optkit.errors import InternalError, OptkitError, nearest
+from optkit.errors import EnvironmentFailedError, InternalError, OptkitError, nearest
 
 COMMANDS = {
     "compress": "Compress a model in every standard way, prove and measure each file, recommend one.",
@@ -63,8 +63,15 @@ def cli() -> None:
     """Make small, fast model files from Keras models, prove each right, measure it, and say which to ship."""
 
 
+KEPT = "finished work is kept, the same command continues."
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM; not an ``Exception``, so that nothing on the way takes it for a failure of its own."""
+
+
 def _terminate(*_: object) -> NoReturn:
-    raise SystemExit(143)
+    raise _TerminatedError
 
 
 def _point_at_log(error: Exception) -> None:
@@ -85,8 +92,11 @@ def main() -> NoReturn:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Interrupted: finished work is kept, the same command continues.", err=True)
+        click.echo(f"Interrupted: {KEPT}", err=True)
         sys.exit(130)
+    except _TerminatedError:
+        click.echo(f"Terminated: {KEPT}", err=True)
+        sys.exit(143)
     except OptkitError as error:
         click.echo(f"Error: {error}", err=True)
         if error.exit_code == InternalError.exit_code:
@@ -95,6 +105,10 @@ def main() -> NoReturn:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        click.echo(f"Error: the system refused: {error}", err=True)
+        _point_at_log(error)
+        sys.exit(EnvironmentFailedError.exit_code)
     except Exception as error:  # noqa: BLE001  # the last resort: one line, not a traceback
         click.echo(f"Internal error: {type(error).__name__}: {error}", err=True)
         _point_at_log(error)

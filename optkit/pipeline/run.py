@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,17 @@ TRAINED_AT_ONCE = 2
 Costs = dict[tuple[str, str], float]
 
 
-def default_folder(settings: Settings) -> Path:
-    """Where a run goes when ``--out`` is not given."""
-    return Path(f"optkit-run-{settings.baseline}{'-quick' if settings.quick else ''}")
+def run_folder(settings: Settings, out: str | os.PathLike[str] | None) -> Path:
+    """The run folder: ``out``, else one named after the baseline.
+
+    Raises:
+        InputError: ``out`` is empty, as an unset shell variable is; the current folder must be named as ``.``.
+    """
+    if out is None:
+        return Path(f"optkit-run-{settings.baseline}{'-quick' if settings.quick else ''}")
+    if not str(out).strip():
+        raise InputError("--out expects the name of a folder, found an empty one; name a folder, or . for this one")
+    return Path(out)
 
 
 def compress(
@@ -75,14 +84,26 @@ def compress(
         EnvironmentFailedError: A full disk, a killed worker; what was finished is kept.
     """
     chosen, named = resolve(settings, recipes)
-    folder = Path(out) if out is not None else default_folder(chosen)
+    folder = run_folder(chosen, out)
     dataset = data.load(chosen.data, train_samples=chosen.train_samples)
+    if chosen.calibration_count > len(dataset.train.labels):
+        raise InputError(
+            f"--calibration-count expects at most the {len(dataset.train.labels)} training images, "
+            f"found {chosen.calibration_count}"
+        )
     plan = make_plan(chosen, named, dataset.sha256)
+    is_new = not folder.exists()
     store.prepare_folder(folder)
-    with store.locked(folder), _logged(folder):
-        command = command or outputs.command_line(folder)
-        LOG.info("run: %s", command)
-        return _run(plan, folder, dataset, command, on_event or _silent)
+    try:
+        with store.locked(folder), _logged(folder):
+            command = command or outputs.command_line(folder)
+            LOG.info("run: %s", command)
+            return _run(plan, folder, dataset, command, on_event or _silent)
+    except InputError:
+        # Some mistakes show only once the network is built (a layer's name): then too nothing was done.
+        if is_new and not any((folder / "models").iterdir()):
+            shutil.rmtree(folder)
+        raise
 
 
 def _silent(_: Event) -> None:

@@ -82,11 +82,21 @@ def resolve(given: Mapping[str, Any], recipe_arguments: Sequence[str]) -> tuple[
     try:
         settings = msgspec.convert(merged, Settings)
     except msgspec.ValidationError as error:
-        raise InputError(f"settings: {error}") from error
+        raise InputError(recipes.refusal(error, merged, Settings)) from error
     registry.load("baselines", settings.baseline)
     registry.load("data", settings.data)
+    settings = _with_formats(settings, given_empty="formats" in merged and not settings.formats)
+    if not named:
+        named = [recipes.parse(text) for text in (recipes.QUICK if settings.quick else recipes.STANDARD)]
+    return settings, recipes.name_apart(_with_references(named, quick=settings.quick))
+
+
+def _with_formats(settings: Settings, *, given_empty: bool) -> Settings:
+    """The settings with all formats where none was named, and checked against what exporters can write."""
     formats = registry.formats()
-    for name in (*settings.formats, *filter(None, [settings.format])):
+    if given_empty:
+        raise InputError(f"--formats expects some of {', '.join(formats)}, found none")
+    for name in (*settings.formats, *([] if settings.format is None else [settings.format])):
         if name not in formats:
             raise InputError(f"unknown format {name!r}: {nearest(name, formats)}")
     settings = msgspec.structs.replace(settings, formats=tuple(sorted(set(settings.formats))) or tuple(formats))
@@ -101,9 +111,7 @@ def resolve(given: Mapping[str, Any], recipe_arguments: Sequence[str]) -> tuple[
         raise InputError(
             f"--format {settings.format!r}: expected one of the formats that are made, {', '.join(settings.formats)}"
         )
-    if not named:
-        named = [recipes.parse(text) for text in (recipes.QUICK if settings.quick else recipes.STANDARD)]
-    return settings, recipes.name_apart(_with_references(named, quick=settings.quick))
+    return settings
 
 
 def _with_references(named: Sequence[Recipe], *, quick: bool) -> list[Recipe]:

@@ -187,18 +187,22 @@ def _skipped(report: Report) -> list[str]:
     return ["## Not made", "\n".join(lines)] if lines else []
 
 
+def _course(losses: Sequence[float]) -> str:
+    """First and last of several losses, or the only one."""
+    return " → ".join(f"{loss:.4f}" for loss in ([losses[0], losses[-1]] if len(losses) > 1 else losses))
+
+
 def _training(stages: Sequence[Training]) -> list[str]:
     rows = []
     for training in stages:
         if not training.epochs:
             continue
-        first, last = training.epochs[0], training.epochs[-1]
         rows.append(
             [
                 _text(training.stage),
                 str(len(training.epochs)),
-                f"{first.loss:.4f} → {last.loss:.4f}",
-                f"{first.validation_loss:.4f} → {last.validation_loss:.4f}",
+                _course([epoch.loss for epoch in training.epochs]),
+                _course([epoch.validation_loss for epoch in training.epochs]),
                 " ".join(f"{100 * epoch.validation_accuracy:.2f}" for epoch in training.epochs),
                 f"{sum(epoch.seconds for epoch in training.epochs):.0f} s",
             ]
@@ -244,7 +248,7 @@ def _timing(report: Report) -> list[str]:
     lines = []
     if timed:
         settings = sorted({(latency.threads, latency.batch, latency.processes) for latency in timed})
-        words = "; ".join(f"{t} thread(s), batch {b}, {p} fresh processes" for t, b, p in settings)
+        words = "; ".join(f"{t} thread{'' if t == 1 else 's'}, batch {b}, {p} fresh processes" for t, b, p in settings)
         samples = sorted({latency.samples for latency in timed})
         span = f"{samples[0]:,}" if len(samples) == 1 else f"{samples[0]:,} to {samples[-1]:,}"
         lines.append(
@@ -281,7 +285,7 @@ def _environment(environment: Environment) -> list[str]:
                     f"- {_text(environment.cpu_model)}, {environment.cores} cores, "
                     f"{wording.mebibytes(environment.memory_bytes)} memory"
                 ),
-                f"- {_text(environment.os)}, Python {_text(environment.python)}",
+                f"- {_text(environment.os)}, {_text(environment.python)}",
                 f"- {packages}",
                 f"- Load average {'; '.join(loads) if loads else 'not known'}",
             ]

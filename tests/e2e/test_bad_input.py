@@ -17,16 +17,20 @@ WRONG = {
     "unknown parameter": (["--recipe", "prune:sparse=0.5+int8"], "did you mean sparsity"),
     "out of range": (["--recipe", "prune:sparsity=1.2+int8"], "sparsity"),
     "unknown precision": (["--recipe", "prune+int7"], "did you mean int8"),
-    "no precision": (["--recipe", "prune"], "for example prune+int8"),
+    "no precision": (["--recipe", "prune"], "for example prune:sparsity=0.8+int8"),
     "step named twice": (["--recipe", "prune+prune+int8"], "named twice"),
     "unknown format": (["--formats", "tflte"], "did you mean tflite"),
     "unknown option": (["--recpe", "int8"], "--recipe"),
     "seed out of range": (["--seed", "-1"], "seed"),
     "no number": (["--epochs", "many"], "epochs"),
     "unknown io": (["--io", "int4"], "io"),
-    "unknown calibration method": (["--calibration-method", "mean"], "calibration_method"),
+    "unknown calibration method": (["--calibration-method", "mean"], "one of entropy, minmax, percentile"),
     "unknown preference": (["--prefer", "beauty"], "prefer"),
     "opset out of range": (["--opset", "3"], "opset"),
+    "no format": (["--formats", ","], "found none"),
+    "empty folder name": (["--out", ""], "found an empty one"),
+    "folder name too long": (["--out", "a" * 300], "File name too long"),
+    "more calibration images than there are": (["--quick", "--calibration-count", "6001"], "6000 training images"),
     "missing recipe file": (["--recipe", "none.toml"], "none.toml"),
 }
 
@@ -54,6 +58,14 @@ def test_a_toml_file_with_an_unknown_key(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "parms" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "is empty"), ("a = " + "[" * 5000, "not TOML"), ("a", "not TOML")])
+def test_a_toml_file_that_is_none(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    result = optkit("compress", "--recipe", "mine.toml", cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
 
 
 def test_an_output_folder_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
@@ -90,7 +102,7 @@ def test_a_layer_to_skip_that_matches_nothing(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "dense_9" in result.stderr
     assert "dense_1" in result.stderr
-    assert not list((tmp_path / "run" / "artifacts").iterdir())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_file_that_fails_is_marked_and_the_others_are_there(tmp_path: Path) -> None:

@@ -44,6 +44,19 @@ def test_a_damaged_missing_or_unreadable_stage_is_not_used(tmp_path: Path) -> No
     assert store.load_stage(tmp_path, "other") is None
 
 
+def test_a_changed_result_is_noticed_although_it_is_valid_json(tmp_path: Path) -> None:
+    store.prepare_folder(tmp_path)
+    store.save_stage(tmp_path, _record(tmp_path))
+    path = tmp_path / "cache" / "key.json"
+    whole = path.read_text()
+    for damaged in (whole.replace('"x": 1', '"x": 2'), "[]", "{}", '{"record": null, "sha256": "0"}'):
+        assert damaged != whole
+        path.write_text(damaged)
+        assert store.load_stage(tmp_path, "key") is None
+    path.write_text(whole)
+    assert store.load_stage(tmp_path, "key") is not None
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     store.write_bytes(target, b"old")
