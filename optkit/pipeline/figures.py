@@ -5,6 +5,7 @@ Runs in the asking process, after the workers are gone, so that nothing of the r
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -97,7 +98,10 @@ def _timed_images(folder: Path, dataset: Dataset) -> Path:
 
     path = folder / "cache" / "timed-images.npy"
     real = data.to_real(dataset.test.images[:TIMED_IMAGES], dataset.test.images.shape[1:])
-    store.write_atomically(path, lambda temporary: np.save(temporary, real, allow_pickle=False))
+    content = io.BytesIO()
+    np.save(content, real, allow_pickle=False)
+    if not path.is_file() or path.read_bytes() != content.getvalue():
+        store.write_bytes(path, content.getvalue())
     return path
 
 

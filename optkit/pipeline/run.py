@@ -92,7 +92,8 @@ def compress(
             f"found {chosen.calibration_count}"
         )
     plan = make_plan(chosen, named, dataset.sha256)
-    is_new = not folder.exists()
+    # Path.exists raises for a name that is too long, which prepare_folder has a message for.
+    is_new = not os.path.exists(folder)  # noqa: PTH110
     store.prepare_folder(folder)
     try:
         with store.locked(folder), _logged(folder):

@@ -24,7 +24,13 @@ def _start_and_stop(folder: Path, moment: str, signal_number: int) -> int:
     """Start a run, send the signal as soon as the log has the line, and give the exit code."""
     command = [*OPTKIT, "compress", *SMALL, *SMALL_RECIPES, "--out", str(folder)]
     log = folder / "log.txt"
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # A shell that starts the tests in the background has them ignore SIGINT, and their children too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
+    ) as process:
         while not (log.exists() and moment in log.read_text(errors="replace")):
             assert process.poll() is None, f"ended before {moment!r}"
             time.sleep(0.01)
