@@ -52,13 +52,17 @@ def run(results: Path, names: list[str]) -> list[str]:  # noqa: ARG001  # a benc
 
 
 def training_seconds(log: str) -> float:
-    """Seconds from the start of the first training to the end of the last; two run at once, none counts twice."""
-    times = [
-        dt.datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007  # only a difference is taken
-        for line in log.splitlines()
-        if " INFO train " in line
-    ]
-    return (max(times) - min(times)).total_seconds()
+    """Seconds in which at least one training was running; two at once do not count twice."""
+    seconds, running, since = 0.0, 0, dt.datetime.min  # noqa: DTZ901  # only differences are taken
+    for line in log.splitlines():
+        if " INFO train " not in line:
+            continue
+        time = dt.datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007
+        if running:
+            seconds += (time - since).total_seconds()
+        running += 1 if line.endswith("started") else -1
+        since = time
+    return seconds
 
 
 def file_figures(report: dict[str, Any]) -> list[Figure]:

@@ -33,7 +33,7 @@ STANDARD = (
     "prune+cluster+qat+int8",
 )
 # Few images make few steps: more epochs let pruning and rounding settle.
-QUICK = ("fp32", "int8", "prune:epochs=6+int8", "qat:epochs=2+int8")
+QUICK = ("fp32", "int8", "prune:epochs=5+int8", "qat:epochs=2+int8")
 
 
 def precisions() -> list[str]:

@@ -162,8 +162,11 @@ def locked(folder: Path) -> Iterator[None]:
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
-        for left in folder.rglob(f"{TEMPORARY_PREFIX}*"):
-            left.unlink(missing_ok=True)
+        for left in list(folder.rglob(f"{TEMPORARY_PREFIX}*")):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
         yield
 
 

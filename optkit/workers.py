@@ -18,6 +18,7 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,18 +27,23 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from optkit import store
 from optkit.errors import EnvironmentFailedError, InternalError, OptkitError
 
 Tell = Callable[[dict[str, Any]], None]
 
 
 class Job(NamedTuple):
-    """One call of ``function`` (``module:function``) in a fresh process, after the jobs named in ``after``."""
+    """One call of ``function`` (``module:function``) in a fresh process, after the jobs named in ``after``.
+
+    ``threads`` is the number of cores that it keeps busy.
+    """
 
     name: str
     function: str
     arguments: dict[str, Any]
     after: tuple[str, ...] = ()
+    threads: int = 1
 
 
 class Failure(NamedTuple):
@@ -52,15 +58,18 @@ class Workers:
     """A server process that runs jobs; use as a context manager.
 
     Args:
-        preload: Modules that the server imports before it forks.
+        preload: Modules that the server imports before it forks; ``module:function:argument`` is called as well,
+            so that every job inherits what it caches.
         environment: Variables set before those imports.
-        log: File that receives the screen output of the server and of all jobs.
+        log: File that receives the screen output of the server and of all jobs. Their temporary files, of which
+            TensorFlow leaves many behind, are kept in a folder beside it, which is removed in the end.
     """
 
     def __init__(self, preload: Sequence[str], environment: dict[str, str], log: Path) -> None:
         self._preload = list(preload)
         self._environment = environment
         self._log = log
+        self._scratch = log.resolve().with_name(f"{store.TEMPORARY_PREFIX}{os.getpid()}-scratch")
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -78,12 +87,14 @@ class Workers:
             self._process.wait()
         self._process.stdout.close()  # type: ignore[union-attr]
         self._process = None
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _server(self) -> subprocess.Popen[str]:
         if self._process is None:
             # -P: a file json.py in the user's folder must not take the place of Python's.
             root = str(Path(__file__).resolve().parent.parent)
-            given = {**os.environ, **self._environment}
+            self._scratch.mkdir(exist_ok=True)
+            given = {**os.environ, **self._environment, "TMPDIR": str(self._scratch)}
             path = os.pathsep.join(filter(None, [root, given.get("PYTHONPATH")]))
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -99,9 +110,9 @@ class Workers:
         return self._process
 
     def run(
-        self, jobs: Iterable[Job], *, at_once: int, on_event: Callable[[Job, dict[str, Any]], None]
+        self, jobs: Iterable[Job], *, cores: int, on_event: Callable[[Job, dict[str, Any]], None]
     ) -> dict[str, Any]:
-        """Run jobs, at most ``at_once`` at a time: whenever there is room, the first that waits for no other.
+        """Run jobs side by side: whenever there are cores for it, the first that waits for no other.
 
         Returns:
             For each job's name what its function returned, or a ``Failure``: its own, or that of a job that it
@@ -109,6 +120,7 @@ class Workers:
 
         Raises:
             EnvironmentFailedError: The server process died.
+            Exception: What ``on_event`` raises; jobs that are running end with the server.
         """
         waiting = list(jobs)
         running: dict[str, Job] = {}
@@ -120,10 +132,7 @@ class Workers:
                 if failure is not None:
                     waiting.remove(job)
                     results[job.name] = failure
-            # A job that comes after one that has just failed is left for the next turn.
-            held_back = running.keys() | {job.name for job in waiting}
-            held_back |= {name for name, result in results.items() if isinstance(result, Failure)}
-            for job in [one for one in waiting if not held_back.intersection(one.after)][: at_once - len(running)]:
+            for job in _startable(waiting, list(running.values()), results, cores):
                 waiting.remove(job)
                 running[job.name] = job
                 self._send(server, job)
@@ -154,6 +163,24 @@ class Workers:
             server.stdin.flush()  # type: ignore[union-attr]
         except BrokenPipeError as error:
             raise EnvironmentFailedError(f"the worker process is gone (status {server.wait()})") from error
+
+
+def _startable(waiting: list[Job], running: list[Job], results: dict[str, Any], cores: int) -> list[Job]:
+    """The jobs that can start now, in the order in which they wait."""
+    # A job that comes after one that has just failed is left for the next turn.
+    held_back = {job.name for job in [*waiting, *running]}
+    held_back |= {name for name, result in results.items() if isinstance(result, Failure)}
+    busy = sum(job.threads for job in running)
+    found: list[Job] = []
+    for job in waiting:
+        if held_back.intersection(job.after):
+            continue
+        # Smaller jobs do not overtake one that waits for cores: it would never get them.
+        if busy and busy + job.threads > cores:
+            break
+        busy += job.threads
+        found.append(job)
+    return found
 
 
 def as_error(name: str, failure: Failure) -> OptkitError:
@@ -226,8 +253,11 @@ def serve(preload: Sequence[str]) -> None:
     os.set_inheritable(channel, False)  # noqa: FBT003  # the function's signature
     # Whatever libraries print goes to the log, not into the conversation.
     os.dup2(2, 1)
-    for name in preload:
-        importlib.import_module(name)
+    for entry in preload:
+        name, *call = entry.split(":")
+        module = importlib.import_module(name)
+        if call:
+            getattr(module, call[0])(*call[1:])
     wake_reader, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)  # the function's signature
     signal.signal(signal.SIGCHLD, lambda *_: None)

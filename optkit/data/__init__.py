@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,12 +55,22 @@ def load(name: str, *, train_samples: int | None = None) -> Dataset:
     """
     import numpy as np
 
-    dataset: Dataset = registry.load("data", name).load()
+    dataset = _whole(name)
     if train_samples is None or train_samples >= len(dataset.train.labels):
         return dataset
     train = dataset.train.first(train_samples)
     order = np.random.default_rng(0).permutation(train_samples)
     return Dataset(dataset.name, dataset.sha256, dataset.classes, train, dataset.validation, dataset.test, order)
+
+
+@functools.cache
+def _whole(name: str) -> Dataset:
+    dataset: Dataset = registry.load("data", name).load()
+    # One copy serves everyone in this process and in its forked workers.
+    for part in (dataset.train, dataset.validation, dataset.test):
+        part.images.flags.writeable = part.labels.flags.writeable = False
+    dataset.calibration.flags.writeable = False
+    return dataset
 
 
 def to_real(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("optkit")
 PROCESSES = 3
-QUICK_PROCESSES = 2
 # What a file costs in one process: warm-up of 0.5 s, its share of the measured second, opening.
 SECONDS_PER_FILE = 1.0
 TIMED_IMAGES = 256
@@ -49,11 +48,10 @@ class Measured(NamedTuple):
 
 def expected_seconds(plan: Plan) -> dict[tuple[str, str], float]:
     """Expected cost of measuring, by stage."""
-    processes = _processes(plan)
     expected = {}
     for file_format in plan.settings.formats:
         count = sum(file.format == file_format for file in plan.files)
-        expected["measure", f"latency of {file_format} files"] = (count + 1) * processes * 0.9
+        expected["measure", f"latency of {file_format} files"] = (count + 1) * PROCESSES * 0.9
         expected["measure", f"memory of {file_format} files"] = count * MEMORY_SECONDS
     return expected
 
@@ -84,10 +82,6 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
     return Measured(environment.with_load_after(before), latency, memory, floors, failures, warnings)
 
 
-def _processes(plan: Plan) -> int:
-    return QUICK_PROCESSES if plan.settings.quick else PROCESSES
-
-
 def _path(folder: Path, file: FileStage) -> Path:
     return folder / "artifacts" / f"{file.name}.{file.format}"
 
@@ -114,7 +108,7 @@ def _latency(plan: Plan, files: list[FileStage], folder: Path, images: Path, sch
             "files": {file.name: store.sha256_file(_path(folder, file)) for file in files},
             "folder": str(folder.resolve()),
             "threads": plan.settings.threads,
-            "processes": _processes(plan),
+            "processes": PROCESSES,
             "seed": plan.settings.seed,
             "packages": versions(RUNTIME_PACKAGES),
             "code": source_digest(MEASURE_SOURCES),
@@ -133,7 +127,7 @@ def _latency(plan: Plan, files: list[FileStage], folder: Path, images: Path, sch
         images,
         log=folder / "log.txt",
         threads=plan.settings.threads,
-        processes=_processes(plan),
+        processes=PROCESSES,
         seconds_per_file=SECONDS_PER_FILE,
         seed=plan.settings.seed,
         on_progress=lambda done: schedule.advance("measure", name, done),

@@ -51,8 +51,7 @@ class Finished(NamedTuple):
         plan: What was to be made.
         folder: The run folder.
         dataset: The data set.
-        check_keys: Export key → key of the check stage, for each file that was made.
-        failures: Export key → what went wrong.
+        failures: Key of the export or check → what went wrong.
         measured: Latency and memory.
         command: The command that was given.
     """
@@ -60,10 +59,13 @@ class Finished(NamedTuple):
     plan: Plan
     folder: Path
     dataset: Dataset
-    check_keys: Mapping[str, str]
     failures: Mapping[str, Failure]
     measured: Measured
     command: str
+
+    def failure(self, file: FileStage) -> Failure | None:
+        """What went wrong when the file was exported or checked."""
+        return self.failures.get(file.key) or self.failures.get(file.check_key)
 
 
 def command_line(folder: Path) -> str:
@@ -121,9 +123,7 @@ def assemble(run: Finished) -> Report:
     plan, folder, dataset, measured = run.plan, run.folder, run.dataset, run.measured
     records = {model.name: _load(folder, model.key) for model in plan.models}
     answers = {
-        (file.name, file.format): _answers(folder, run.check_keys[file.key])
-        for file in plan.files
-        if file.key in run.check_keys and file.key not in run.failures
+        (file.name, file.format): _answers(folder, file.check_key) for file in plan.files if run.failure(file) is None
     }
     variants = [_variant(run, file, records[file.model], answers) for file in plan.files]
     variants = [_explained(variant, variants, folder, measured) for variant in variants]
@@ -197,11 +197,11 @@ def _variant(
         sha256=None,
         status="failed",
     )
-    if file.key in run.failures:
-        failure = run.failures[file.key]
-        sha256 = store.sha256_file(path) if file.key in run.check_keys else None
+    failure = run.failure(file)
+    if failure is not None:
+        sha256 = None if file.key in run.failures else store.sha256_file(path)
         return msgspec.structs.replace(bare, sha256=sha256, failures=[f"{failure.kind}: {failure.message}"])
-    checked = _load(folder, run.check_keys[file.key]).result
+    checked = _load(folder, file.check_key).result
     checks = msgspec.convert(checked["checks"], list[Check])
     failed = failed_checks(checks)
     slot = (file.name, file.format)

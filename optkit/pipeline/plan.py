@@ -34,11 +34,12 @@ class ModelStage(NamedTuple):
 
 
 class FileStage(NamedTuple):
-    """A file to export."""
+    """A file to export, and then to check."""
 
     name: str
     format: str
     key: str
+    check_key: str
     model: str
     recipe: Recipe
 
@@ -100,7 +101,7 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Pl
                 skipped.append(Skipped(recipe.name, file_format, reason))
                 continue
             key = _file_key(parent, recipe, file_format, settings)
-            files.append(FileStage(recipe.name, file_format, key, parent.name, recipe))
+            files.append(FileStage(recipe.name, file_format, key, _check_key(key), parent.name, recipe))
     return Plan(settings, recipes, models, files, skipped)
 
 
@@ -120,3 +121,9 @@ def _file_key(model: ModelStage, recipe: Recipe, file_format: str, settings: Set
             "code": source_digest(EXPORT_SOURCES),
         }
     )
+
+
+def _check_key(export_key: str) -> str:
+    # Which bytes were checked is in the record's files, not in its key.
+    own = {"packages": versions(RUNTIME_PACKAGES), "code": source_digest(CHECK_SOURCES)}
+    return digest({"stage": "check", "export": export_key, **own})

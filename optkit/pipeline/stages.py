@@ -37,10 +37,15 @@ WORKER_ENVIRONMENT = {
 }
 # Images on which every file's outputs are compared with its Keras model's; all of the validation part's first ones.
 PARITY_IMAGES = 1_000
+LEAST_CURVE_IMAGES = 1_000
 
 
-def _without_test(dataset: Dataset) -> Dataset:
-    """The data set as techniques may see it: the test part is read once, for finished files."""
+def _for_training(dataset: Dataset) -> Dataset:
+    """The data set as training may see it.
+
+    The test part is read once, for finished files. Of the validation part it gets what a learning curve needs: where
+    training is short, looking at all of it after every epoch would take as long as the epoch.
+    """
     import numpy as np
 
     none = data.Part(dataset.test.images[:0], np.empty(0, np.int64))
@@ -49,7 +54,7 @@ def _without_test(dataset: Dataset) -> Dataset:
         dataset.sha256,
         dataset.classes,
         dataset.train,
-        dataset.validation,
+        dataset.validation.first(max(LEAST_CURVE_IMAGES, len(dataset.train.labels) // 10)),
         none,
         dataset.calibration,
     )
@@ -99,7 +104,7 @@ def train_baseline(
 
     started = time.perf_counter()
     configure_tensorflow(settings["seed"], threads=threads)
-    dataset = _without_test(data.load(settings["data"], train_samples=train_samples))
+    dataset = _for_training(data.load(settings["data"], train_samples=train_samples))
     module = registry.load("baselines", settings["baseline"])
     model = module.build()
     layers = [layer.name for layer in model.layers]
@@ -153,7 +158,7 @@ def apply_technique(
     work = techniques.Work(
         params=msgspec.convert(step.params, module.Params),
         history=tuple(history),
-        data=_without_test(data.load(settings["data"], train_samples=train_samples)),
+        data=_for_training(data.load(settings["data"], train_samples=train_samples)),
         seed=settings["seed"],
         skip_layers=tuple(settings["skip_layers"]),
         tell=tell,
@@ -314,7 +319,8 @@ def check_file(
         StageRecord(
             key=key,
             stage=f"check {name}.{format}",
-            files=[store.describe_file(root, npz)],
+            # With the checked file itself: other bytes under its name were not checked.
+            files=[store.describe_file(root, npz), store.describe_file(root, path)],
             result={
                 "parity": msgspec.to_builtins(verification.parity),
                 "checks": [*made.result["checks"], *msgspec.to_builtins(verification.checks)],

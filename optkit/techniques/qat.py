@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 
+from optkit.errors import InputError
 from optkit.schema import Check, KernelExpectation, LayerNote
 from optkit.techniques import Applied, Work, copy_model, note_layers
 
@@ -47,12 +48,8 @@ def _annotate(model: Any, work: Work) -> Any:
     return marked
 
 
-def requires(model: Any, work: Work) -> str | None:
-    """Every layer must be one that the 8-bit scheme knows."""
-    try:
-        _quantize(model, work)
-    except (RuntimeError, ValueError) as error:
-        return f"tensorflow-model-optimization cannot quantize this model: {' '.join(str(error).split())[:300]}"
+def requires(model: Any, work: Work) -> str | None:  # noqa: ARG001  # the plug-in's signature
+    """Only wrapping the model shows whether the 8-bit scheme knows every layer: ``apply`` does it, and refuses."""
     return None
 
 
@@ -73,14 +70,22 @@ def _quantize(model: Any, work: Work) -> Any:
 
 
 def apply(model: Any, work: Work) -> Applied:
-    """Make a quantize-aware copy and train it."""
+    """Make a quantize-aware copy and train it.
+
+    Raises:
+        InputError: The 8-bit scheme does not know a layer.
+    """
     from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import (
         cluster_utils,
     )
 
     from optkit.training import TrainingPlan, train
 
-    quantized = _quantize(model, work)
+    try:
+        quantized = _quantize(model, work)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"qat: tensorflow-model-optimization cannot quantize this model: {reason}") from error
     plan = TrainingPlan(work.params.epochs, 128, "adam", work.params.learning_rate, "cosine")
     epochs = train(quantized, work.data.train, work.data.validation, plan, seed=work.seed, tell=work.tell)
     if work.follows("cluster"):

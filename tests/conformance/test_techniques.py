@@ -30,7 +30,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ]
     environment = {**WORKER_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parent)}
     with Workers(PRELOAD, environment, tmp_path_factory.mktemp("log") / "log.txt") as pool:
-        return pool.run(jobs, at_once=2, on_event=lambda *_: None)
+        return pool.run(jobs, cores=2, on_event=lambda *_: None)
 
 
 @pytest.mark.parametrize("name", NAMES)

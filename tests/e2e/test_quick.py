@@ -101,6 +101,8 @@ def test_a_damaged_file_is_noticed_and_made_again(quick_run: tuple[Path, Result]
     assert run("compress", "--quick", "--out", str(folder)).returncode == 0
     assert hashlib.sha256(damaged.read_bytes()).hexdigest() == before["artifacts/int8.tflite"]
     assert artifact_hashes(folder) == before
+    # New bytes are proved anew.
+    assert (folder / "log.txt").read_text(errors="replace").count("check int8.tflite: started") == 2
 
 
 def test_one_call_from_python_returns_the_report(quick_run: tuple[Path, Result]) -> None:

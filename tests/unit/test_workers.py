@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,11 @@ def too_long(tell: Tell) -> str:  # noqa: ARG001
     return "x" * 10_000
 
 
-def _run(tmp_path: Path, *jobs: Job, at_once: int = 1) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _run(tmp_path: Path, *jobs: Job, cores: int = 1) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     events: list[dict[str, Any]] = []
     environment = {"PYTHONPATH": str(Path(__file__).parent)}
     with Workers(["json"], environment, tmp_path / "log.txt") as pool:
-        results = pool.run(jobs, at_once=at_once, on_event=lambda _, event: events.append(event))
+        results = pool.run(jobs, cores=cores, on_event=lambda _, event: events.append(event))
     return results, events
 
 
@@ -58,7 +59,7 @@ def _job(name: str, **arguments: object) -> Job:
 
 def test_each_job_has_a_process_of_its_own_and_tells(tmp_path: Path) -> None:
     jobs = [_job("add", one=1, two=number) for number in range(4)]
-    results, events = _run(tmp_path, *jobs, at_once=2)
+    results, events = _run(tmp_path, *jobs, cores=2)
     assert [results[job.name]["sum"] for job in jobs] == [1, 2, 3, 4]
     assert len({results[job.name]["pid"] for job in jobs}) == 4
     assert sum(event["event"] == "progress" for event in events) == 4
@@ -96,7 +97,7 @@ def test_a_result_that_is_too_long_for_the_pipe_is_an_error(tmp_path: Path) -> N
 
 def test_a_server_that_dies_is_an_environment_failure(tmp_path: Path) -> None:
     with Workers(["no_such_module"], {}, tmp_path / "log.txt") as pool, pytest.raises(EnvironmentFailedError):
-        pool.run([_job("add", one=1, two=1)], at_once=1, on_event=lambda *_: None)
+        pool.run([_job("add", one=1, two=1)], cores=1, on_event=lambda *_: None)
 
 
 def sleep(tell: Tell, *, path: str) -> None:  # noqa: ARG001
@@ -110,7 +111,7 @@ def test_workers_die_with_a_killed_run(tmp_path: Path) -> None:
         "import sys, json; from pathlib import Path; from optkit.workers import Workers, Job\n"
         "a = json.loads(sys.argv[1])\n"
         "with Workers([], {'PYTHONPATH': a['here']}, Path(a['log'])) as pool:\n"
-        "    pool.run([Job('s', 'test_workers:sleep', {'path': a['pid']})], at_once=1, on_event=lambda *_: None)\n"
+        "    pool.run([Job('s', 'test_workers:sleep', {'path': a['pid']})], cores=1, on_event=lambda *_: None)\n"
     )
     pid_file = tmp_path / "pid"
     arguments = {"here": str(Path(__file__).parent), "log": str(tmp_path / "log.txt"), "pid": str(pid_file)}
@@ -139,7 +140,7 @@ def test_a_job_starts_after_the_jobs_that_it_names(tmp_path: Path) -> None:
     late = Job("late", "test_workers:add", {"one": 1, "two": 1}, after=("early",))
     early = Job("early", "test_workers:add", {"one": 1, "two": 2}, after=("made in an earlier run",))
     with Workers([], {"PYTHONPATH": str(Path(__file__).parent)}, tmp_path / "log.txt") as pool:
-        pool.run([late, early], at_once=2, on_event=lambda job, event: events.append((job.name, event["event"])))
+        pool.run([late, early], cores=2, on_event=lambda job, event: events.append((job.name, event["event"])))
     assert [event for event in events if event[1] != "progress"] == [
         ("early", "started"),
         ("early", "returned"),
@@ -155,6 +156,79 @@ def test_what_comes_after_a_failure_fails_with_its_reason_and_the_rest_runs(tmp_
         Job("third", "test_workers:add", {"one": 1, "two": 1}, after=("second",)),
         Job("other", "test_workers:add", {"one": 1, "two": 1}),
     ]
-    results, _ = _run(tmp_path, *jobs, at_once=2)
+    results, _ = _run(tmp_path, *jobs, cores=2)
     assert results["first"] == results["second"] == results["third"] == Failure("InputError", "expected a, found b", 2)
     assert results["other"]["sum"] == 2
+
+
+def test_jobs_share_the_cores_and_small_ones_do_not_overtake(tmp_path: Path) -> None:
+    numbers = {"one": 1, "two": 1}
+    jobs = [
+        Job("small", "test_workers:add", numbers),
+        Job("large", "test_workers:add", numbers, threads=2),
+        Job("after", "test_workers:add", numbers),
+    ]
+    running: dict[str, int] = {}
+    most: list[int] = []
+    order: list[str] = []
+
+    def on_event(job: Job, event: dict[str, Any]) -> None:
+        if event["event"] == "started":
+            running[job.name] = job.threads
+            order.append(job.name)
+            most.append(sum(running.values()))
+        elif event["event"] == "returned":
+            del running[job.name]
+
+    with Workers([], {"PYTHONPATH": str(Path(__file__).parent)}, tmp_path / "log.txt") as pool:
+        pool.run(jobs, cores=2, on_event=on_event)
+    assert order == ["small", "large", "after"]
+    assert max(most) == 2
+
+
+def leave_behind(tell: Tell) -> str:  # noqa: ARG001
+    """Makes a temporary file and forgets it."""
+    with tempfile.NamedTemporaryFile(delete=False) as left:
+        return left.name
+
+
+def test_temporary_files_of_jobs_go_with_the_server(tmp_path: Path) -> None:
+    with Workers([], {"PYTHONPATH": str(Path(__file__).parent)}, tmp_path / "log.txt") as pool:
+        results = pool.run([_job("leave_behind")], cores=1, on_event=lambda *_: None)
+        assert Path(results["leave_behind"]).is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
+
+
+def test_an_error_in_the_callback_ends_everything(tmp_path: Path) -> None:
+    def on_event(job: Job, event: dict[str, Any]) -> None:
+        if event["event"] == "started":
+            raise InputError(job.name)
+
+    started = time.monotonic()
+    with (
+        pytest.raises(InputError, match="sleep"),
+        Workers([], {"PYTHONPATH": str(Path(__file__).parent)}, tmp_path / "log.txt") as pool,
+    ):
+        pool.run([_job("sleep", path=str(tmp_path / "pid"))], cores=1, on_event=on_event)
+    assert time.monotonic() - started < 60
+
+
+def test_a_preloaded_call_is_made_once_before_jobs_start(tmp_path: Path) -> None:
+    with Workers(
+        ["test_workers:remember:what"], {"PYTHONPATH": str(Path(__file__).parent)}, tmp_path / "log.txt"
+    ) as pool:
+        results = pool.run([_job("recall")], cores=1, on_event=lambda *_: None)
+    assert results["recall"] == ["what"]
+
+
+_REMEMBERED: list[str] = []
+
+
+def remember(what: str) -> None:
+    """Called in the server."""
+    _REMEMBERED.append(what)
+
+
+def recall(tell: Tell) -> list[str]:  # noqa: ARG001
+    """What the server remembers."""
+    return _REMEMBERED

@@ -1,0 +1,175 @@
+"""Makes what a plan lacks: train, export and check, each job as soon as what it builds on is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from optkit import registry, store, workers
+from optkit.errors import EnvironmentFailedError, InputError
+from optkit.pipeline.plan import BASELINE
+from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
+from optkit.schema import Skipped
+from optkit.workers import Failure, Job, Workers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optkit.data import Dataset
+    from optkit.pipeline.plan import FileStage, ModelStage, Plan
+    from optkit.pipeline.progress import Schedule
+
+LOG = logging.getLogger("optkit")
+# Seconds that stages took on two cores for LeNet-5: only their ratios matter, for the time left.
+EPOCH_SECONDS = {"baseline": 8.0, "finetune": 8.0, "prune": 11.0, "cluster": 17.0, "qat": 14.0}
+TRACE_SECONDS = 4.0
+EXPORT_SECONDS = 3.0
+CHECK_SECONDS = 4.0
+TRAINED_AT_ONCE = 2
+
+Costs = dict[tuple[str, str], float]
+
+
+def make(plan: Plan, folder: Path, schedule: Schedule, costs: Costs) -> tuple[Plan, dict[str, Failure]]:
+    """Train, export and check whatever is missing or damaged in the run folder.
+
+    The baseline trains on all cores. Techniques train two at a time on half the cores each: small networks leave one
+    of two threads idle for much of a step, so that two stages on one thread each take about two thirds of the time
+    that they take one after the other on two threads. Exports and checks take what cores are left.
+
+    Returns:
+        The plan less the files that cannot be made, which are listed as skipped with the reason, and the failures of
+        the others by key of the export or check.
+
+    Raises:
+        OptkitError: The baseline cannot be trained.
+        EnvironmentFailedError: The disk is full or the like: going on would fail as well.
+    """
+    jobs = _jobs(plan, folder, costs)
+    missing: dict[str, Job] = {}
+    for name, job in jobs.items():
+        # A file that is made again is checked again, even if it comes out the same.
+        remade = name.startswith("check ") and any(before in missing for before in job.after)
+        if remade or store.load_stage(folder, job.arguments["key"]) is None:
+            missing[name] = job
+        else:
+            schedule.keep(*name.split(" ", 1))
+
+    def on_event(job: Job, message: dict[str, Any]) -> None:
+        phase, name = job.name.split(" ", 1)
+        if message["event"] == "progress" and "total" in message:
+            text = f"epoch {message['epoch']}/{message['epochs']}, accuracy {message['accuracy']:.4f}"
+            schedule.advance(phase, name, message["done"] / message["total"], text)
+        elif message["event"] == "started":
+            LOG.info("%s: started", job.name)
+            schedule.advance(phase, name, 0.0, "starting")
+        elif message["event"] in {"returned", "failed"}:
+            LOG.info("%s: %s", job.name, message["event"])
+            schedule.advance(phase, name, 1.0)
+        if message["event"] == "failed":
+            failure = Failure(message["kind"], message["message"], message["exit_code"])
+            error = workers.as_error(job.name, failure)
+            if name == BASELINE or isinstance(error, EnvironmentFailedError):
+                raise error
+
+    if not missing:
+        return plan, {}
+    # What is there already is waited for by nobody.
+    pending = [job._replace(after=tuple(name for name in job.after if name in missing)) for job in missing.values()]
+    preload = [*PRELOAD, f"optkit.data:load:{plan.settings.data}"]
+    with Workers(preload, WORKER_ENVIRONMENT, folder / "log.txt") as pool:
+        results = pool.run(pending, cores=_cores(), on_event=on_event)
+    return _without_refused(plan, {name: one for name, one in results.items() if isinstance(one, Failure)})
+
+
+def expected_seconds(plan: Plan, dataset: Dataset) -> Costs:
+    """Expected cost of training, exporting and checking, by phase and name."""
+    share = len(dataset.train.labels) / 55_000
+    expected: Costs = {}
+    for model in plan.models:
+        if model.parent is None:
+            epochs = plan.settings.epochs or registry.load("baselines", plan.settings.baseline).TRAINING.epochs
+            cost = EPOCH_SECONDS["baseline"]
+        else:
+            step = model.steps[-1]
+            epochs, cost = step.params["epochs"], EPOCH_SECONDS.get(step.name, EPOCH_SECONDS["finetune"])
+        expected["train", model.name] = TRACE_SECONDS + epochs * cost * share
+    for file in plan.files:
+        expected["export", _file_name(file)] = EXPORT_SECONDS / _cores()
+        expected["check", _file_name(file)] = CHECK_SECONDS / _cores()
+    return expected
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _file_name(file: FileStage) -> str:
+    return f"{file.name}.{file.format}"
+
+
+def _jobs(plan: Plan, folder: Path, costs: Costs) -> dict[str, Job]:
+    """All jobs of a plan by name, in the order in which they should start when several can."""
+    common = {"folder": str(folder), "settings": msgspec.to_builtins(plan.settings)}
+    samples = {"train_samples": plan.settings.train_samples}
+    baseline, *others = plan.models
+    # What others wait for longest goes first.
+    others.sort(key=lambda model: -_path_seconds(plan, model, costs))
+    jobs = [_model_job(plan, model, common | samples) for model in (baseline, *others)]
+    for file in plan.files:
+        model = plan.model(file.model)
+        own = {
+            "name": file.name,
+            "format": file.format,
+            "model_key": model.key,
+            "recipe": msgspec.to_builtins(file.recipe),
+        }
+        export, check = f"export {_file_name(file)}", f"check {_file_name(file)}"
+        wanted = common | samples | own | {"key": file.key, "model_name": file.model}
+        jobs.append(Job(export, "optkit.pipeline.stages:export_file", wanted, after=(f"train {file.model}",)))
+        wanted = common | own | {"key": file.check_key}
+        jobs.append(Job(check, "optkit.pipeline.stages:check_file", wanted, after=(export,)))
+    return {job.name: job for job in jobs}
+
+
+def _model_job(plan: Plan, model: ModelStage, common: dict[str, Any]) -> Job:
+    own = {"key": model.key, "name": model.name}
+    if model.parent is None:
+        arguments = common | own | {"threads": _cores()}
+        return Job(f"train {model.name}", "optkit.pipeline.stages:train_baseline", arguments, (), _cores())
+    threads = max(1, _cores() // TRAINED_AT_ONCE)
+    parent = plan.model(model.parent)
+    own |= {"parent_key": parent.key, "parent_name": parent.name, "steps": msgspec.to_builtins(model.steps)}
+    return Job(
+        f"train {model.name}",
+        "optkit.pipeline.stages:apply_technique",
+        common | own | {"threads": threads},
+        after=(f"train {model.parent}",),
+        threads=threads,
+    )
+
+
+def _path_seconds(plan: Plan, model: ModelStage, costs: Costs) -> float:
+    """Expected time from the start of a model's training to the end of the longest chain that builds on it."""
+    children = [child for child in plan.models if child.parent == model.name]
+    return costs["train", model.name] + max((_path_seconds(plan, child, costs) for child in children), default=0.0)
+
+
+def _without_refused(plan: Plan, failed: dict[str, Failure]) -> tuple[Plan, dict[str, Failure]]:
+    """Tell apart what cannot be made, and is skipped with the reason, from what went wrong."""
+    models = [model for model in plan.models if f"train {model.name}" not in failed]
+    files, skipped, failures = [], list(plan.skipped), {}
+    for file in plan.files:
+        train, export, check = f"train {file.model}", f"export {_file_name(file)}", f"check {_file_name(file)}"
+        if train in failed or (export in failed and failed[export].kind == InputError.__name__):
+            skipped.append(Skipped(file.name, file.format, failed[train if train in failed else export].message))
+            continue
+        files.append(file)
+        if export in failed:
+            failures[file.key] = failed[export]
+        elif check in failed:
+            failures[file.check_key] = failed[check]
+    return plan._replace(models=models, files=files, skipped=skipped), failures
