@@ -12,6 +12,12 @@ class OptkitError(Exception):
     exit_code = 70
 
 
+class ConditionBrokenError(OptkitError):
+    """A condition that the user set on a comparison does not hold."""
+
+    exit_code = 1
+
+
 class InputError(OptkitError):
     """Something the user gave cannot be used; nothing was done."""
 

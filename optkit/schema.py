@@ -159,6 +159,7 @@ class Speedup(Struct, frozen=True):
 class Latency(Struct, frozen=True):
     """Time of one call of the runtime; ``p50_us`` is the median over processes of the block medians.
 
+    ``doubts`` are sentences on what makes these figures less sure than they look.
     ``blocks_us[process][block]`` are the raw values: the mean time of a call in each block (a median would not see
     work that only some calls do), without the stretches in which the kernel took the core away.
     """
@@ -176,6 +177,61 @@ class Latency(Struct, frozen=True):
     first_ms: float
     blocks_us: list[list[float]]
     speedup: Speedup | None = None
+    doubts: list[str] = []
+
+
+class ScalingPoint(Struct, frozen=True):
+    """The same file with another batch or number of threads, measured in the same interleaved run.
+
+    ``p50_us`` is the time of one call, of ``batch`` images; ``images_per_second`` follows from it, ``ci95`` is that
+    figure's interval. ``throughput`` is images per second over those of the file's first point: a ratio of paired
+    blocks, ``None`` for the first point itself.
+    """
+
+    batch: int
+    threads: int
+    p50_us: float
+    images_per_second: float
+    ci95: Interval
+    throughput: Speedup | None = None
+
+
+class OperatorFigures(Struct, frozen=True):
+    """One operator of the file, or of what the runtime made of it.
+
+    Attributes:
+        kind: Operator type as the format or the runtime names it.
+        name: Name of the node; may be empty.
+        macs: Multiply-accumulates per inference at batch 1; ``None`` where they cannot be told.
+        weight_bytes: Bytes of its stored weights and biases in the file.
+        mean_us: Mean time of the operator per call, from the runtime's own profile; ``None`` where the runtime gives
+            none. Profiling costs time itself: what counts is the share.
+    """
+
+    kind: str
+    name: str
+    macs: int | None
+    weight_bytes: int
+    mean_us: float | None
+
+
+class RuntimeFacts(Struct, frozen=True):
+    """What the runtime makes of a file.
+
+    Attributes:
+        least_version: Least version of the runtime that opens the file, as the file or the runtime's compatibility
+            table says; ``None`` where neither does.
+        optimization: Optimization level or delegate that the file ran with.
+        nodes: Operators in the file.
+        delegated_nodes: Those of them that XNNPACK took over (TFLite); ``None`` where there is no delegate.
+        nodes_after_optimization: Nodes that are left after the runtime's own graph optimization (ONNX).
+    """
+
+    least_version: str | None
+    optimization: str
+    nodes: int
+    delegated_nodes: int | None = None
+    nodes_after_optimization: int | None = None
 
 
 class Memory(Struct, frozen=True):
@@ -201,12 +257,16 @@ class Parity(Struct, frozen=True):
 
 
 class Variant(Struct, frozen=True):
-    """Everything known about one file that was written (or that failed to be)."""
+    """Everything known about one file that was written (or that failed to be).
+
+    ``recipe`` is ``None`` for a file that no optkit run made. ``is_baseline`` marks the file that others of its format
+    are held against. ``scaling`` has other batches and thread counts, where they were asked for.
+    """
 
     name: str
     format: str
     runtime: str
-    recipe: Recipe
+    recipe: Recipe | None
     path: str
     sha256: str | None
     status: Literal["ok", "failed"]
@@ -223,6 +283,10 @@ class Variant(Struct, frozen=True):
     parity: Parity | None = None
     layers: list[LayerNote] = []
     why: list[Why] = []
+    is_baseline: bool = False
+    scaling: list[ScalingPoint] = []
+    operators: list[OperatorFigures] = []
+    runtime_facts: RuntimeFacts | None = None
 
 
 class Environment(Struct, frozen=True):
@@ -248,14 +312,14 @@ class Calibration(Struct, frozen=True):
 
 
 class DataFacts(Struct, frozen=True):
-    """The data set and its split, in images."""
+    """The data set and its split, in images; ``None`` for parts that were not there or not used."""
 
     name: str
     sha256: str
-    train: int
-    validation: int
+    train: int | None
+    validation: int | None
     test: int
-    calibration: Calibration
+    calibration: Calibration | None
 
 
 class NoiseFloor(Struct, frozen=True):
@@ -264,6 +328,27 @@ class NoiseFloor(Struct, frozen=True):
     format: str
     low: float
     high: float
+
+
+class Stopping(Struct, frozen=True):
+    """Why measuring one format's files ended.
+
+    Attributes:
+        format: File format.
+        reason: ``narrow enough``: every interval is within the wanted width; ``time is up`` otherwise; ``fixed`` where
+            the number of processes was set beforehand.
+        processes: Fresh processes that measured.
+        seconds: Wall time of it.
+        wanted_width: Half width of a speed-up's 95 % interval, relative to the speed-up; ``None`` when fixed.
+        reached_width: The widest that was reached; ``None`` when there was nothing to compare.
+    """
+
+    format: str
+    reason: Literal["narrow enough", "time is up", "fixed"]
+    processes: int
+    seconds: float
+    wanted_width: float | None
+    reached_width: float | None
 
 
 class Recommendation(Struct, frozen=True):
@@ -309,6 +394,7 @@ class Training(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """report.json, version 1.
 
+    ``data`` is ``None`` where files were measured on generated inputs.
     ``pictures`` has the test images that a flip names, once each: index in the test set (as a string) to a PNG
     in base64 (``optkit.report.pictures``), so that the page is drawn from this record alone.
     """
@@ -319,7 +405,7 @@ class Report(Struct, frozen=True):
     command: str
     warnings: list[str]
     environment: Environment
-    data: DataFacts
+    data: DataFacts | None
     noise_floor: list[NoiseFloor]
     recommendation: Recommendation | None
     pareto: list[Point]
@@ -327,3 +413,4 @@ class Report(Struct, frozen=True):
     training: list[Training]
     variants: list[Variant]
     pictures: dict[str, str] = {}
+    stopping: list[Stopping] = []

@@ -13,6 +13,9 @@ from optkit.errors import EnvironmentFailedError, InternalError, OptkitError, ne
 
 COMMANDS = {
     "compress": "Compress a model in every standard way, prove and measure each file, recommend one.",
+    "compare": "Hold two reports side by side; fail a build when a condition is broken.",
+    "report": "Draw the pages of a run again from its report.json, and print the table.",
+    "benchmark": "Measure model files that are there already, side by side, with the doubt beside every figure.",
     "list": "Show every technique, exporter, runtime, baseline and data set with its source.",
 }
 
@@ -48,8 +51,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None: 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 2 bad input, nothing done; 4 some files failed, the others are there; 5 the "
-    "environment failed midway; 70 internal error, the log is named; 130 and 143 interrupted.",
+    epilog="Exit codes: 0 done; 1 a compare condition is broken; 2 bad input, nothing done; 4 some files failed, the "
+    "others are there; 5 the environment failed midway; 70 internal error, the log is named; 130 and 143 interrupted.",
 )
 @click.option(
     "--version",
@@ -63,7 +66,11 @@ def cli() -> None:
     """Make small, fast model files from Keras models, prove each right, measure it, and say which to ship."""
 
 
-KEPT = "finished work is kept, the same command continues."
+def _after_interrupt() -> str:
+    """What the command that ran says of its work, where it does not keep it."""
+    name = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    module = sys.modules.get(f"optkit.cli.{name}")
+    return getattr(module, "AFTER_INTERRUPT", "finished work is kept, the same command continues.")
 
 
 class _TerminatedError(BaseException):
@@ -92,10 +99,10 @@ def main() -> NoReturn:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo(f"Interrupted: {KEPT}", err=True)
+        click.echo(f"Interrupted: {_after_interrupt()}", err=True)
         sys.exit(130)
     except _TerminatedError:
-        click.echo(f"Terminated: {KEPT}", err=True)
+        click.echo(f"Terminated: {_after_interrupt()}", err=True)
         sys.exit(143)
     except OptkitError as error:
         click.echo(f"Error: {error}", err=True)

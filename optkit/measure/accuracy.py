@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optkit import runtimes
+from optkit.errors import InputError
+from optkit.measure.fresh_process import WorkerDiedError, converse
 from optkit.schema import Accuracy, AccuracyValidation, Flip
 from optkit.statistics import compare_answers, wilson_interval
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from optkit.runtimes import Session
 
 # Images are quantized so many at a time: in one piece the whole test set would be in memory twice.
 _CHUNK = 1000
@@ -35,7 +39,11 @@ def answers(path: Path, images: np.ndarray, *, threads: int = 1) -> np.ndarray:
     Raises:
         InputError: The file cannot be opened, or not be fed these images.
     """
-    session = runtimes.open_model(path, threads=threads)
+    return session_answers(runtimes.open_model(path, threads=threads), images)
+
+
+def session_answers(session: Session, images: np.ndarray) -> np.ndarray:
+    """As ``answers``, of a file that is open."""
     found = np.empty(len(images), dtype=np.int64)
     for start in range(0, len(images), _CHUNK):
         native = session.to_native(images[start : start + _CHUNK])
@@ -45,6 +53,33 @@ def answers(path: Path, images: np.ndarray, *, threads: int = 1) -> np.ndarray:
             # Native outputs: dequantizing keeps the order, and rounding in it could make ties.
             found[start + position] = int(np.argmax(session.fetch()[0]))
     return found
+
+
+def fresh_answers(path: Path, images_npy: Path, *, log: Path, threads: int = 1) -> tuple[np.ndarray, int]:
+    """As ``answers``, in a fresh process, which a runtime that crashes takes down alone.
+
+    Args:
+        path: The file.
+        images_npy: Real images float32 [n, …] as .npy.
+        log: Gets what the runtime prints.
+        threads: Threads of the runtime.
+
+    Returns:
+        The answers int64 [n], and the number of outputs.
+
+    Raises:
+        InputError: The file cannot be opened, fed or run, or crashes the process.
+    """
+    with tempfile.TemporaryDirectory(prefix="optkit-answers-") as scratch:
+        npy = Path(scratch) / "answers.npy"
+        job = {"file": str(path), "images": str(images_npy), "answers": str(npy), "threads": threads}
+        try:
+            told = list(converse("optkit.measure.accuracy_worker", job, log))
+        except WorkerDiedError as error:
+            raise InputError(f"{path} cannot be run: {error}; see {log}") from error
+        if not told or told[-1]["event"] != "done":
+            raise InputError(f"{path} cannot be run: {told[-1]['reason'] if told else 'it said nothing'}")
+        return np.load(npy, allow_pickle=False), int(told[-1]["outputs"])
 
 
 def accuracy(

@@ -1,8 +1,8 @@
 """Times files against each other, interleaved in random order over several fresh processes (design, part 7).
 
 All files of one format are open in one process at a time, with a second copy of the baseline: what that copy
-seems to gain or lose is the noise floor. ``latency_worker`` does the timing; raw values come back and are
-summarized here.
+seems to gain or lose is the noise floor. ``latency_worker`` does the timing; raw values come back, and
+``latency_figures`` summarizes them.
 """
 
 from __future__ import annotations
@@ -10,26 +10,20 @@ from __future__ import annotations
 import math
 import struct
 import tempfile
+import time
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
-from optkit import statistics
 from optkit.errors import EnvironmentFailedError, InputError
 from optkit.measure.fresh_process import SILENCE_SECONDS, WorkerDiedError, converse
-from optkit.schema import Latency, NoiseFloor, Speedup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 # Design, section 7: at least so many calls of each file, over all processes.
 LEAST_CALLS = 50
-# Below this share of a core's time something else was running; the figures are then worth a warning.
-BUSY_BELOW = 0.95
-# A noise floor wider than 5 % hides differences that people care about.
-WIDE_FLOOR = 1.05
 _WORKER = "optkit.measure.latency_worker"
 _NOWHERE = -1
 
@@ -48,12 +42,22 @@ class FileTimes(Struct, frozen=True):
     conversion_us: list[list[float]]
 
 
+class ScaledTimes(Struct, frozen=True):
+    """Raw times of one file with other threads or another batch, paired with its own headline blocks."""
+
+    path: str
+    threads: int
+    batch: int
+    times: FileTimes
+
+
 class LatencyResult(Struct, frozen=True):
     """What ``measure_latency`` saw; paths as they were given.
 
     ``copy`` is the baseline opened a second time in each process; ``failures`` has the reason for each file
-    without times; ``processor_share`` is each process's own processor time over the time that passed while it
-    measured.
+    without times; ``scaling_failures`` (path, threads, batch, reason) for what cannot run with that batch or those
+    threads. ``processor_share`` is each process's own processor time over the time that passed while it measured;
+    ``seconds`` is the wall time of all.
     """
 
     baseline: str
@@ -64,6 +68,18 @@ class LatencyResult(Struct, frozen=True):
     copy: FileTimes | None
     failures: dict[str, str]
     processor_share: list[float]
+    scaled: list[ScaledTimes] = []
+    scaling_failures: list[tuple[str, int, int, str]] = []
+    seconds: float = 0.0
+
+
+class _Opened(NamedTuple):
+    """One open session of a process."""
+
+    path: str
+    threads: int
+    batch: int
+    copy: bool = False
 
 
 class _FileFailedError(Exception):
@@ -75,14 +91,16 @@ class _FileFailedError(Exception):
 def measure_latency(
     files: Sequence[Path],
     baseline: Path,
-    images_npy: Path,
+    images_npy: Path | None,
     *,
     log: Path,
     threads: int = 1,
     batch: int = 1,
+    scaling: Sequence[tuple[int, int]] = (),
     processes: int = 3,
     seconds_per_file: float = 1.0,
     seed: int = 0,
+    go_on: Callable[[LatencyResult], bool] | None = None,
     on_progress: Callable[[float], object] | None = None,
     opener: str = "optkit.runtimes:open_model",
     silence_seconds: float = SILENCE_SECONDS,
@@ -95,15 +113,17 @@ def measure_latency(
     Args:
         files: The files; the baseline is added when it is not among them.
         baseline: The file that speed-ups are relative to.
-        images_npy: Real images float32 [n, …], values 0 to 1, as .npy; the first 256 batches are rotated
-            through.
+        images_npy: Real images float32 [n, …] as .npy; the first 256 batches are rotated through. ``None``: each
+            file gets generated inputs of its own shape.
         log: Gets what the runtimes print.
         threads: Threads of the runtime.
         batch: Images in a call.
-        processes: Fresh processes, one after another.
-        seconds_per_file: Measured time of each file over all processes; also at least 50 calls.
+        scaling: Further (threads, batch) that every file is opened and timed with as well, in the same cycles.
+        processes: Fresh processes, one after another: the least number where ``go_on`` is given.
+        seconds_per_file: Measured time of each file over ``processes`` processes; also at least 50 calls.
         seed: Of the orders and of the bootstrap.
-        on_progress: Gets the share that is done, 0 to 1.
+        go_on: Looks at the result after the last of the processes, and again after each that it asks for.
+        on_progress: Gets the share of ``processes`` that is done, 0 to 1.
         opener: ``module:function`` that opens a file, as ``optkit.runtimes.open_model`` does.
         silence_seconds: When a process that says nothing is held to hang.
 
@@ -116,49 +136,96 @@ def measure_latency(
             raise InputError(f"expected {name} of at least 1, found {value}")
     if not (math.isfinite(seconds_per_file) and seconds_per_file > 0):
         raise InputError(f"expected a time to measure over 0 s, found {seconds_per_file:g}")
-    tell = on_progress or (lambda _: None)
     paths = list(dict.fromkeys(str(path) for path in [*files, baseline]))
-    failures: dict[str, str] = {}
-    rounds: list[list[dict[str, Any]]] = []
-    processor_share = []
+    # The headline of each file comes first, the copy of the baseline last.
+    wanted = [_Opened(path, threads, batch) for path in paths]
+    wanted += [_Opened(path, *other) for other in scaling if other != (threads, batch) for path in paths]
+    wanted.append(_Opened(str(baseline), threads, batch, copy=True))
+    run = _Measuring(wanted, str(baseline), (threads, batch), seed)
     job = {
         "opener": opener,
-        "images": str(images_npy),
-        "threads": threads,
-        "batch": batch,
+        "images": None if images_npy is None else str(images_npy),
         "seconds": seconds_per_file / processes,
         "calls": math.ceil(LEAST_CALLS / processes),
     }
-    while len(rounds) < processes:
-        good = [path for path in paths if path not in failures]
-        if not good:
-            break
-        # The copy of the baseline comes last.
-        opened = [*good, *([str(baseline)] if str(baseline) in good else [])]
-        done = len(rounds) / processes
+    tell = on_progress or (lambda _: None)
+    while run.open and (len(run.rounds) < processes or (go_on is not None and go_on(run.result()))):
+        done = min(1.0, len(run.rounds) / processes)
+        run.add(
+            job,
+            log,
+            lambda part, done=done: tell(min(1.0, done + part / processes)),  # type: ignore[misc]  # bound now
+            silence_seconds,
+        )
+    return run.result()
+
+
+class _Measuring:
+    """The processes so far."""
+
+    def __init__(self, wanted: list[_Opened], baseline: str, headline: tuple[int, int], seed: int) -> None:
+        self.open = wanted
+        self.rounds: list[dict[_Opened, dict[str, Any]]] = []
+        self._baseline, self._headline, self._seed = baseline, headline, seed
+        self._failures: dict[str, str] = {}
+        self._scaling_failures: list[tuple[str, int, int, str]] = []
+        self._share: list[float] = []
+        self._started = time.perf_counter()
+
+    def add(
+        self, job: dict[str, Any], log: Path, on_progress: Callable[[float], object], silence_seconds: float
+    ) -> None:
+        """Measure in one more process; a file that fails is left out from then on, and nothing is added."""
+        sessions = [{"path": one.path, "threads": one.threads, "batch": one.batch} for one in self.open]
+        whole = {**job, "sessions": sessions, "seed": self._seed * 1000 + len(self.rounds)}
         try:
-            records, share = _one_process(
-                {**job, "files": opened, "seed": seed * 1000 + len(rounds)},
-                log,
-                lambda part, done=done: tell(done + part / processes),  # type: ignore[misc]  # bound now
-                silence_seconds,
-            )
+            records, share = _one_process(whole, log, on_progress, silence_seconds)
         except _FileFailedError as error:
-            failures[opened[error.index]] = str(error)
-            continue
-        rounds.append([{"path": path, **record} for path, record in zip(opened, records, strict=True)])
-        processor_share.append(share)
-    has_baseline = str(baseline) not in failures
-    return LatencyResult(
-        baseline=str(baseline),
-        threads=threads,
-        batch=batch,
-        seed=seed,
-        times={path: _collect(rounds, path, copy=False) for path in paths if path not in failures},
-        copy=_collect(rounds, str(baseline), copy=True) if has_baseline else None,
-        failures=failures,
-        processor_share=processor_share,
-    )
+            self._leave_out(self.open[error.index], str(error))
+            return
+        self.rounds.append(dict(zip(self.open, records, strict=True)))
+        self._share.append(share)
+
+    def _leave_out(self, failed: _Opened, reason: str) -> None:
+        if (failed.threads, failed.batch) == self._headline:
+            self._failures[failed.path] = reason
+            self.open = [one for one in self.open if one.path != failed.path]
+        else:
+            self._scaling_failures.append((failed.path, failed.threads, failed.batch, reason))
+            self.open = [one for one in self.open if one != failed]
+
+    def result(self) -> LatencyResult:
+        """What was seen so far; files that failed in any process have no times."""
+        times = {one: self._collect(one) for one in self.open} if self.rounds else {}
+        plain = {one: found for one, found in times.items() if not one.copy}
+        headline = {one.path: found for one, found in plain.items() if (one.threads, one.batch) == self._headline}
+        return LatencyResult(
+            baseline=self._baseline,
+            threads=self._headline[0],
+            batch=self._headline[1],
+            seed=self._seed,
+            times=headline,
+            copy=next((found for one, found in times.items() if one.copy), None),
+            failures=dict(self._failures),
+            processor_share=list(self._share),
+            scaled=[
+                ScaledTimes(one.path, one.threads, one.batch, found)
+                for one, found in plain.items()
+                if (one.threads, one.batch) != self._headline
+            ],
+            scaling_failures=list(self._scaling_failures),
+            seconds=round(time.perf_counter() - self._started, 3),
+        )
+
+    def _collect(self, opened: _Opened) -> FileTimes:
+        mine = [records[opened] for records in self.rounds]
+        return FileTimes(
+            load_ms=[record["load_ms"] for record in mine],
+            first_ms=[record["first_ms"] for record in mine],
+            blocks_us=[record["blocks_us"] for record in mine],
+            singles_us=[record["singles_us"] for record in mine],
+            conversion_us=[record["conversion_us"] for record in mine],
+        )
 
 
 def _one_process(
@@ -167,13 +234,13 @@ def _one_process(
     """Run one worker.
 
     Returns:
-        What it said of each file, and its share of a processor.
+        What it said of each session, and its share of a processor.
 
     Raises:
         _FileFailedError: A file failed, or was being run when the process ended.
         EnvironmentFailedError: The process ended at no file.
     """
-    records: list[dict[str, Any]] = [{} for _ in job["files"]]
+    records: list[dict[str, Any]] = [{} for _ in job["sessions"]]
     share = math.nan
     with tempfile.NamedTemporaryFile(prefix="optkit-place-") as place:
         place.write(struct.pack("=i", _NOWHERE))
@@ -195,96 +262,3 @@ def _one_process(
                 raise EnvironmentFailedError(f"the measuring process failed: {error}; see {log}") from error
             raise _FileFailedError(index, str(error)) from error
     return records, share
-
-
-def _collect(rounds: list[list[dict[str, Any]]], path: str, *, copy: bool) -> FileTimes:
-    """One file's times over all processes; where it was opened twice, the last is the copy."""
-    mine = [[record for record in records if record["path"] == path][-1 if copy else 0] for records in rounds]
-    return FileTimes(
-        load_ms=[record["load_ms"] for record in mine],
-        first_ms=[record["first_ms"] for record in mine],
-        blocks_us=[record["blocks_us"] for record in mine],
-        singles_us=[record["singles_us"] for record in mine],
-        conversion_us=[record["conversion_us"] for record in mine],
-    )
-
-
-def summarize(result: LatencyResult, path: Path | str) -> Latency:
-    """The figures of one file.
-
-    Args:
-        result: Of ``measure_latency``.
-        path: A file that it measured.
-
-    Returns:
-        The headline, ``p50_us``, is the median over processes of the medians over blocks. Percentiles come
-        from calls that were timed singly, and are ``None`` without enough of them. The speed-up is ``None``
-        for the baseline, and for every file when the baseline failed.
-
-    Raises:
-        KeyError: The file has no times; ``result.failures`` says why.
-    """
-    times = result.times[str(path)]
-    singles = [value for process in times.singles_us for value in process]
-    speedup = None
-    if str(path) != result.baseline and result.baseline in result.times:
-        reference = result.times[result.baseline].blocks_us
-        ratio, low, high = statistics.ratio_interval(reference, times.blocks_us, result.seed)
-        verdict = statistics.speed_verdict((low, high), _floor(result))
-        speedup = Speedup(ratio, (low, high), verdict)
-    return Latency(
-        p50_us=_headline(times.blocks_us),
-        p90_us=statistics.percentile_or_none(singles, 90),
-        p99_us=statistics.percentile_or_none(singles, 99),
-        # A single call has the reading of the clock in it, a group of calls has not.
-        min_us=min(*singles, *(value for process in times.blocks_us for value in process)),
-        p50_with_conversion_us=_headline(times.conversion_us),
-        samples=len(singles),
-        processes=len(times.blocks_us),
-        threads=result.threads,
-        batch=result.batch,
-        load_ms=median(times.load_ms),
-        first_ms=median(times.first_ms),
-        blocks_us=times.blocks_us,
-        speedup=speedup,
-    )
-
-
-def noise_floor(result: LatencyResult) -> NoiseFloor | None:
-    """The speed ratios that mean nothing on this machine now; ``None`` when the baseline failed."""
-    floor = _floor(result)
-    if floor is None:
-        return None
-    return NoiseFloor(Path(result.baseline).suffix.lstrip("."), *floor)
-
-
-def doubts(result: LatencyResult) -> list[str]:
-    """What makes the figures less sure than they look, in sentences for the reader."""
-    found = []
-    # With several threads a process can have more than one core's time, and waits for the slowest in any
-    # case.
-    share = min(result.processor_share, default=1.0)
-    if result.threads == 1 and share < BUSY_BELOW:
-        found.append(
-            f"other work took the core {1 - share:.0%} of the time while speed was measured; "
-            "repeat on an idle machine for narrower intervals"
-        )
-    floor = _floor(result)
-    if floor is not None and floor[1] > WIDE_FLOOR:
-        found.append(
-            f"noisy machine: the baseline measured against itself gives a speed ratio between {floor[0]:.2f} "
-            f"and {floor[1]:.2f}; smaller differences cannot be told"
-        )
-    return found
-
-
-def _headline(blocks: list[list[float]]) -> float:
-    return median(median(process) for process in blocks)
-
-
-def _floor(result: LatencyResult) -> tuple[float, float] | None:
-    if result.copy is None:
-        return None
-    reference = result.times[result.baseline].blocks_us
-    _, low, high = statistics.ratio_interval(reference, result.copy.blocks_us, result.seed)
-    return statistics.noise_floor(low, high)

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optkit.runtimes._ports import generated
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -56,6 +58,8 @@ CONVERSION_CYCLES = 5
 MOST_CYCLES_FACTOR = 3
 # Batches that are rotated through; more would only take memory.
 MOST_IMAGES = 256
+# Generated ones hold nothing that a kernel could treat otherwise: few are enough.
+GENERATED_IMAGES = 16
 
 
 class FileFailedError(Exception):
@@ -72,12 +76,19 @@ class Timed:
 
     index: int
     session: Session
+    images: np.ndarray
+    batch: int
     call_seconds: float = 0.0
     measured_seconds: float = 0.0
     measured_calls: int = 0
     blocks_us: list[float] = field(default_factory=list)
     singles_us: list[float] = field(default_factory=list)
     conversion_us: list[float] = field(default_factory=list)
+
+    def real(self, position: int) -> np.ndarray:
+        """Images [batch, …] from ``position`` batches on, starting again at the first when they run out."""
+        wanted = np.arange(position * self.batch, (position + 1) * self.batch)
+        return self.images[wanted % len(self.images)]
 
 
 class Place:
@@ -90,11 +101,6 @@ class Place:
     def set(self, index: int) -> None:
         """Say that the file with this index is run from now on."""
         self._memory[:] = struct.pack("=i", index)
-
-
-def image_batch(images: np.ndarray, position: int, batch: int) -> np.ndarray:
-    """Images [batch, …] from ``position`` batches on, starting again at the first when they run out."""
-    return images[np.arange(position * batch, (position + 1) * batch) % len(images)]
 
 
 def interruptions() -> int:
@@ -134,29 +140,34 @@ def clean_mean_us(times: list[int], clean: list[bool], calls: int) -> float:
 
 
 def open_timed(
-    index: int, path: str, open_model: Callable[..., Session], first_images: np.ndarray, threads: int
+    index: int, wanted: dict[str, Any], open_model: Callable[..., Session], images: np.ndarray | None
 ) -> tuple[Timed, float, float]:
-    """Open a file and run it once.
+    """Open a file and run it once; without images, on generated ones of its own shape.
 
     Returns:
         The open file, the time to open it in ms, and the time of its first inference in ms (invoke alone).
     """
     start = time.perf_counter_ns()
-    session = open_model(Path(path), threads=threads)
+    session = open_model(Path(wanted["path"]), threads=wanted["threads"])
     opened = time.perf_counter_ns()
-    session.feed(session.to_native(first_images))
+    if images is None:
+        images = generated(session.input, GENERATED_IMAGES * wanted["batch"])
+    timed = Timed(index, session, images, wanted["batch"])
+    native = session.to_native(timed.real(0))
+    # Setting another shape makes the runtime plan its memory anew, which is no part of an inference.
+    session.feed(native)
     fed = time.perf_counter_ns()
     session.invoke()
     first = time.perf_counter_ns()
-    return Timed(index, session), (opened - start) / 1e6, (first - fed) / 1e6
+    return timed, (opened - start) / 1e6, (first - fed) / 1e6
 
 
-def warm_up(timed: Timed, images: np.ndarray, batch: int) -> None:
+def warm_up(timed: Timed) -> None:
     """Run a file until it is warm, and note the time of a call (median of the later half)."""
     times: list[int] = []
     start = time.perf_counter_ns()
     while len(times) < WARM_UP_RUNS or time.perf_counter_ns() - start < WARM_UP_SECONDS * 1e9:
-        timed.session.feed(timed.session.to_native(image_batch(images, len(times), batch)))
+        timed.session.feed(timed.session.to_native(timed.real(len(times))))
         before = time.perf_counter_ns()
         timed.session.invoke()
         times.append(time.perf_counter_ns() - before)
@@ -197,11 +208,11 @@ def measure_block(timed: Timed, native: np.ndarray, block_seconds: float) -> Non
     timed.measured_seconds += sum(singles) / 1e9
 
 
-def measure_conversion(timed: Timed, images: np.ndarray, cycle: int, batch: int) -> None:
+def measure_conversion(timed: Timed, cycle: int) -> None:
     """Time calls that quantize and feed a real image, run, fetch and dequantize: the mean of a block."""
     session = timed.session
     calls = max(1, min(SINGLES_PER_BLOCK, round(BLOCK_SECONDS / timed.call_seconds)))
-    real = iter([image_batch(images, cycle + step, batch) for step in range(calls)])
+    real = iter([timed.real(cycle + step) for step in range(calls)])
 
     def convert() -> None:
         session.feed(session.to_native(next(real)))
@@ -219,7 +230,8 @@ class Run:
         self.order = random.Random(job["seed"])
         self.place = Place(job["place"])
         # Read into memory, so that no page of the file is fetched while something is timed.
-        self.images = np.array(np.load(job["images"], mmap_mode="r")[: MOST_IMAGES * job["batch"]])
+        most = MOST_IMAGES * max(session["batch"] for session in job["sessions"])
+        self.images = None if job["images"] is None else np.array(np.load(job["images"], mmap_mode="r")[:most])
         self.files: list[Timed] = []
 
     def attempt(self, index: int, action: Callable[..., Any], *arguments: Any) -> Any:
@@ -235,38 +247,36 @@ class Run:
         """Open every file in random order, and tell load time and the time of the first inference."""
         module, _, function = self.job["opener"].partition(":")
         open_model = getattr(importlib.import_module(module), function)
-        paths, threads = self.job["files"], self.job["threads"]
-        first = image_batch(self.images, 0, self.job["batch"])
-        indices = list(range(len(paths)))
+        sessions = self.job["sessions"]
+        indices = list(range(len(sessions)))
         self.order.shuffle(indices)
         # Whatever is opened first pays for importing the runtime: one file is opened before, untimed.
-        self.attempt(indices[0], open_timed, indices[0], paths[indices[0]], open_model, first, threads)
+        self.attempt(indices[0], open_timed, indices[0], sessions[indices[0]], open_model, self.images)
         for index in indices:
-            timed, load_ms, first_ms = self.attempt(index, open_timed, index, paths[index], open_model, first, threads)
+            timed, load_ms, first_ms = self.attempt(index, open_timed, index, sessions[index], open_model, self.images)
             self.files.append(timed)
             self.tell({"event": "opened", "index": index, "load_ms": load_ms, "first_ms": first_ms})
 
     def warm_all(self) -> None:
         """Warm every file."""
         for done, timed in enumerate(self.files):
-            self.attempt(timed.index, warm_up, timed, self.images, self.job["batch"])
+            self.attempt(timed.index, warm_up, timed)
             # Warming takes longer than measuring.
             self.tell({"event": "progress", "done": 0.6 * (done + 1) / len(self.files)})
 
     def measure_all(self) -> None:
         """Measure cycles of one block of each file in random order, until every file has its share."""
-        batch, share, least_calls = self.job["batch"], self.job["seconds"], self.job["calls"]
+        share, least_calls = self.job["seconds"], self.job["calls"]
         cycles = plan_cycles([timed.call_seconds for timed in self.files], share, least_calls)
         with_conversion = {round(step * cycles / CONVERSION_CYCLES) for step in range(CONVERSION_CYCLES)}
         cycle = 0
         while cycle < cycles or (cycle < cycles * MOST_CYCLES_FACTOR and not self.enough()):
             self.order.shuffle(self.files)
-            real = image_batch(self.images, cycle, batch)
             for timed in self.files:
-                native = self.attempt(timed.index, timed.session.to_native, real)
+                native = self.attempt(timed.index, timed.session.to_native, timed.real(cycle))
                 self.attempt(timed.index, measure_block, timed, native, share / cycles)
                 if cycle in with_conversion:
-                    self.attempt(timed.index, measure_conversion, timed, self.images, cycle, batch)
+                    self.attempt(timed.index, measure_conversion, timed, cycle)
             cycle += 1
             self.tell({"event": "progress", "done": min(1.0, 0.6 + 0.4 * cycle / cycles)})
 
@@ -303,6 +313,9 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
     one.warm_all()
     gc.collect()
     gc.freeze()
+    # Into the log, as everything on standard error.
+    sys.stderr.write(f"{len(one.files)} sessions are warm, measuring begins\n")
+    sys.stderr.flush()
     processor, wall = time.process_time(), time.perf_counter()
     one.measure_all()
     share = (time.process_time() - processor) / (time.perf_counter() - wall)

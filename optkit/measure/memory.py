@@ -19,13 +19,13 @@ _modules: dict[str, list[str]] = {}
 
 
 def measure_memory(
-    path: Path, images_npy: Path, *, log: Path, threads: int = 1, batch: int = 1, runs: int = 2
+    path: Path, images_npy: Path | None, *, log: Path, threads: int = 1, batch: int = 1, runs: int = 2
 ) -> Memory:
     """Peak resident set of a fresh process that opens and runs a file, less that of the runtime alone.
 
     Args:
         path: The file.
-        images_npy: Real images float32 [n, …], values 0 to 1, as .npy; the first ``batch`` are run.
+        images_npy: Real images float32 [n, …] as .npy, of which the first ``batch`` are run; generated when ``None``.
         log: Gets what the runtime prints.
         threads: Threads of the runtime.
         batch: Images in a call.
@@ -34,7 +34,8 @@ def measure_memory(
     Raises:
         InputError: The file cannot be opened, fed or run, or crashes the process.
     """
-    job = {"file": str(path), "images": str(images_npy), "threads": threads, "batch": batch}
+    images = None if images_npy is None else str(images_npy)
+    job = {"file": str(path), "images": images, "threads": threads, "batch": batch}
     if path.suffix not in _modules:
         _modules[path.suffix] = _one(path, {**job, "modules": []}, log)["modules"]
     found = [_one(path, {**job, "modules": _modules[path.suffix]}, log) for _ in range(runs)]

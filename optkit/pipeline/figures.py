@@ -15,10 +15,11 @@ import msgspec
 
 from optkit import data, environment, store
 from optkit.errors import InputError
-from optkit.measure.latency import LatencyResult, doubts, measure_latency, noise_floor, summarize
+from optkit.measure.latency import LatencyResult, measure_latency
+from optkit.measure.latency_figures import doubts, noise_floor, stopping, summarize
 from optkit.measure.memory import measure_memory
 from optkit.pipeline.plan import MEASURE_SOURCES, RUNTIME_PACKAGES, FileStage, Plan, versions
-from optkit.schema import Environment, Latency, Memory, NoiseFloor
+from optkit.schema import Environment, Latency, Memory, NoiseFloor, Stopping
 from optkit.store import StageRecord, digest, source_digest
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Measured(NamedTuple):
     noise_floor: list[NoiseFloor]
     failures: dict[tuple[str, str], str]
     warnings: list[str]
+    stopping: list[Stopping]
 
 
 def expected_seconds(plan: Plan) -> dict[tuple[str, str], float]:
@@ -61,7 +63,7 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
     before = environment.describe()
     latency: dict[tuple[str, str], Latency] = {}
     memory: dict[tuple[str, str], Memory] = {}
-    floors, failures, warnings = [], {}, []
+    floors, failures, warnings, stops = [], {}, [], []
     images = _timed_images(folder, dataset)
     for file_format in plan.settings.formats:
         of_format = [file for file in files if file.format == file_format]
@@ -70,6 +72,7 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
         result = _latency(plan, of_format, folder, images, schedule)
         floor = noise_floor(result)
         floors += [floor] if floor else []
+        stops.append(stopping(result, None))
         warnings += [f"{file_format}: {doubt}" for doubt in doubts(result)]
         for file in of_format:
             path = str(_path(folder, file))
@@ -79,7 +82,7 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
                 latency[file.name, file_format] = summarize(result, path)
         still = [file for file in of_format if (file.name, file_format) not in failures]
         memory |= _memory(plan, still, folder, images, schedule)
-    return Measured(environment.with_load_after(before), latency, memory, floors, failures, warnings)
+    return Measured(environment.with_load_after(before), latency, memory, floors, failures, warnings, stops)
 
 
 def _path(folder: Path, file: FileStage) -> Path:

@@ -14,7 +14,9 @@ from optkit.errors import InputError
 from optkit.measure.accuracy import accuracy, accuracy_validation, class_metrics, flips
 from optkit.measure.size import measure_compute, measure_size
 from optkit.pipeline.stages import failed_checks
-from optkit.report import json_file, markdown, page, pictures, recommend, why
+from optkit.report import json_file, pictures, recommend, why
+from optkit.report.folder import REPORT_FILES, write_report
+from optkit.report.reference import BASELINE_NAME
 from optkit.schema import (
     SCHEMA_VERSION,
     Calibration,
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from optkit.pipeline.settings import Settings
     from optkit.store import StageRecord
     from optkit.workers import Failure
-
-REPORT_FILES = ("report.json", "report.md", "report.html")
 
 
 class Finished(NamedTuple):
@@ -91,9 +91,7 @@ def write(run: Finished) -> Report:
     if store.load_stage(folder, key) is not None:
         return json_file.from_json((folder / "report.json").read_bytes())
     report = assemble(run)
-    store.write_bytes(folder / "report.json", json_file.to_json(report))
-    store.write_bytes(folder / "report.md", markdown.render(report).encode())
-    store.write_bytes(folder / "report.html", page.render(report).encode())
+    write_report(report, folder)
     settings = {name: value for name, value in msgspec.to_builtins(plan.settings).items() if value not in (None, ())}
     store.write_bytes(folder / "recipe.toml", recipes.dump_toml(settings, plan.recipes).encode())
     _write_manifest(plan, folder, report)
@@ -112,7 +110,7 @@ def _write_manifest(plan: Plan, folder: Path, report: Report) -> None:
         "seed": plan.settings.seed,
         "optkit_version": report.optkit_version,
         "packages": report.environment.packages,
-        "data": {"name": report.data.name, "sha256": report.data.sha256},
+        "data": {"name": report.data.name, "sha256": report.data.sha256} if report.data else None,
         "files": {name: store.sha256_file(folder / name) for name in names},
     }
     store.write_bytes(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest, order="sorted")))
@@ -150,6 +148,7 @@ def assemble(run: Finished) -> Report:
             ),
         ),
         noise_floor=measured.noise_floor,
+        stopping=measured.stopping,
         recommendation=recommend.recommend(
             variants, prefer=settings.prefer, formats=[settings.format] if settings.format else None
         ),
@@ -193,6 +192,7 @@ def _variant(
         format=file.format,
         runtime=f"{runtime.__name__.rpartition('.')[2]} {runtime.version()}",
         recipe=file.recipe,
+        is_baseline=file.name == BASELINE_NAME,
         path=path.relative_to(folder).as_posix(),
         sha256=None,
         status="failed",

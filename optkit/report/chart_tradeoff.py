@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from optkit.report import svg, wording
 from optkit.report.recommend import passed_all
-from optkit.report.reference import formats
+from optkit.report.reference import baseline_of, formats
 from optkit.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -71,12 +71,13 @@ def _accuracy(variant: Variant) -> tuple[float, float, float] | None:
     return None if variant.accuracy is None else (variant.accuracy.top1, *variant.accuracy.ci95)
 
 
+# A figure of 0 has no place on a logarithmic axis.
 def _bytes(variant: Variant) -> float | None:
-    return None if variant.size is None else variant.size.file_bytes
+    return None if variant.size is None else variant.size.file_bytes or None
 
 
 def _time(variant: Variant) -> float | None:
-    return None if variant.latency is None else variant.latency.p50_us
+    return None if variant.latency is None else variant.latency.p50_us or None
 
 
 # Name of the horizontal axis, its figure, and how it is written beside a mark and on the axis.
@@ -151,21 +152,10 @@ def _axes(frame: _Frame, x: Scale, y: Scale) -> list[Markup]:
 
 
 def _apart(places: Sequence[tuple[float, _Mark]]) -> list[tuple[float, _Mark]]:
-    """Move marks sideways, in order and as little as possible, until none lies on another.
-
-    With the wanted distance taken off in order, that is isotonic regression, done by pooling neighbours that
-    are out of order (Barlow et al., Statistical Inference under Order Restrictions, 1972).
-    """
+    """Move marks sideways, in order and as little as possible, until none lies on another."""
     ordered = sorted(places, key=lambda item: (item[0], -item[1].accuracy))
-    pools: list[tuple[float, int]] = []
-    for index, (place, _) in enumerate(ordered):
-        mean, size = place - _MARK_PX * index, 1
-        while pools and pools[-1][0] > mean:
-            before, count = pools.pop()
-            mean, size = (before * count + mean * size) / (count + size), count + size
-        pools.append((mean, size))
-    shifts = [mean for mean, size in pools for _ in range(size)]
-    return [(shift + _MARK_PX * i, mark) for i, (shift, (_, mark)) in enumerate(zip(shifts, ordered, strict=True))]
+    moved = svg.apart([place for place, _ in ordered], _MARK_PX)
+    return [(place, mark) for place, (_, mark) in zip(moved, ordered, strict=True)]
 
 
 def _front(marks: Sequence[_Mark]) -> list[_Mark]:
@@ -190,7 +180,7 @@ def _symbol(report: Report, mark: _Mark, x: float, y: float, frame: _Frame) -> M
     if _is_chosen(report, variant):
         ring = svg.element("circle", cx=x, cy=y, r=9.5, class_="ring")
         return svg.element("g", title, ring, svg.element("circle", cx=x, cy=y, r=5.0, class_="mark chosen"))
-    if variant.name == "fp32":
+    if variant is baseline_of(report.variants, variant.format):
         return svg.element("g", title, svg.element("rect", x=x - 4.5, y=y - 4.5, width=9.0, height=9.0, class_=kind))
     return svg.element("g", title, svg.element("circle", cx=x, cy=y, r=4.5, class_=kind))
 
@@ -205,7 +195,9 @@ def _labels(report: Report, places: Sequence[tuple[float, _Mark]], front: Sequen
     wanted = [
         (place, mark)
         for place, mark in places
-        if _is_chosen(report, mark.variant) or mark.variant.name == "fp32" or mark in front
+        if _is_chosen(report, mark.variant)
+        or mark in front
+        or mark.variant is baseline_of(report.variants, mark.variant.format)
     ]
     wanted.sort(key=lambda item: not _is_chosen(report, item[1].variant))
     taken: list[_Box] = [(place - 6, y(mark.accuracy) - 6, place + 6, y(mark.accuracy) + 6) for place, mark in places]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optkit.report import wording
+from optkit.report import headline, method, wording
+from optkit.report.markdown_measured import environment_facts, measured, runtimes, scaling
+from optkit.report.markdown_text import escaped, table
 from optkit.report.reference import baseline_of, controls, find, formats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from optkit.schema import Environment, Report, Training, Variant
+    from optkit.schema import Report, Training, Variant
 
 
 def render(report: Report) -> str:
@@ -20,53 +22,47 @@ def render(report: Report) -> str:
         *_recommendation(report),
         *_warnings(report.warnings),
         *(part for name in formats(report.variants) for part in _files(report, name)),
+        *_doubts(report),
         *_control(report),
         *_why(report.variants),
         *_failed(report.variants),
         *_skipped(report),
         *_training(report.training),
-        *_measured(report),
-        *_environment(report.environment),
+        *scaling(report.variants),
+        *_operators(report.variants),
+        *measured(report),
+        *runtimes(report.variants),
+        *environment_facts(report.environment),
         "## The same again",
         # Indented, not fenced: a command may itself have backticks.
         "\n".join(f"    {line}" for line in report.command.splitlines()),
-        f"optkit {_text(report.optkit_version)}, {_text(report.created)}.",
+        f"optkit {escaped(report.optkit_version)}, {escaped(report.created)}.",
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def _text(value: str) -> str:
-    """Text from outside (names, reasons, warnings) that must not become markup or break a table row."""
-    escaped = "".join(f"\\{letter}" if letter in "\\`*_[]<>|#&~$" else letter for letter in value)
-    return " ".join(escaped.split())
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers_from: int = 1) -> str:
-    """A table whose columns from ``numbers_from`` on are aligned to the right."""
-    rule = ["---" if column < numbers_from else "--:" for column in range(len(header))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
 
 
 def _recommendation(report: Report) -> list[str]:
     choice = report.recommendation
     chosen = None if choice is None else find(report.variants, choice.variant, choice.format)
     if choice is None or chosen is None:
-        return [
-            (
-                "**No file is recommended**: none passed all checks with an accuracy on validation data that "
-                "was "
-                "measured and is not worse than that of the fp32 file."
-            )
-        ]
-    name = _text(wording.file_name(chosen.name, chosen.format))
+        facts = [f"- {escaped(fact.sentence)}." for fact in headline.facts(report)]
+        reason = headline.reason(report)
+        if facts:
+            return ["\n".join(facts), reason]
+        return [reason.replace("No file is recommended", "**No file is recommended**")]
+    name = escaped(wording.file_name(chosen.name, chosen.format))
     sentence = wording.cost(chosen, baseline_of(report.variants, chosen.format))
-    return [f"**{name}**: {sentence}.", _text(choice.rule)]
+    return [f"**{name}**: {sentence}.", escaped(choice.rule)]
 
 
 def _warnings(warnings: Sequence[str]) -> list[str]:
     if not warnings:
         return []
-    return ["\n".join(f"> **Warning**: {_text(warning)}  " for warning in warnings)]
+    return ["\n".join(f"> **Warning**: {escaped(warning)}  " for warning in warnings)]
+
+
+# Columns that a report without data has nothing to put in.
+_ACCURACY_COLUMNS = ("test accuracy [95 %]", "lost, gained", "accuracy")
 
 
 def _files(report: Report, file_format: str) -> list[str]:
@@ -74,51 +70,56 @@ def _files(report: Report, file_format: str) -> list[str]:
     if not written:
         return []
     baseline = baseline_of(report.variants, file_format)
-    header = [
-        "file",
-        "test accuracy [95 %]",
-        "lost, gained",
-        "accuracy",
-        "bytes",
-        "smaller",
-        "gzip bytes",
-        "smaller",
-        "p50",
-        "speed-up [95 %]",
-        "speed",
-        "peak memory",
-        "checks",
-    ]
-    reference = "none" if baseline is None else _text(wording.file_name(baseline.name, file_format))
+    reference = "none" if baseline is None else escaped(wording.file_name(baseline.name, file_format))
+    rows = [_row(report, variant, baseline) for variant in written]
+    has_accuracy = any(variant.accuracy is not None for variant in report.variants)
+    header = [name for name in rows[0] if has_accuracy or name not in _ACCURACY_COLUMNS]
+    lost = " Lost images are right in the reference and wrong here; gained the reverse." if has_accuracy else ""
     return [
-        f"## {_text(file_format)}",
-        f"Reference: {reference}. Lost images are right in the reference and wrong here; gained the reverse.",
-        _table(header, (_row(report, variant, baseline) for variant in written)),
+        f"## {escaped(file_format)}",
+        f"Reference: {reference}.{lost}",
+        # Two columns are called the same: each stands behind what it is about.
+        table([name.removesuffix(", gzip") for name in header], ([row[name] for name in header] for row in rows)),
     ]
 
 
-def _row(report: Report, variant: Variant, baseline: Variant | None) -> list[str]:
+def _row(report: Report, variant: Variant, baseline: Variant | None) -> dict[str, str]:
     accuracy, latency, size = variant.accuracy, variant.latency, variant.size
     versus = None if accuracy is None else accuracy.versus_baseline
     speedup = None if latency is None else latency.speedup
     choice = report.recommendation
     is_chosen = choice is not None and (choice.variant, choice.format) == (variant.name, variant.format)
-    name = _text(variant.name)
-    return [
-        f"**{name}** (recommended)" if is_chosen else name,
-        wording.accuracy(accuracy),
-        wording.MISSING if versus is None else f"{versus.lost:,}, {versus.gained:,}",
-        wording.MISSING if versus is None else versus.verdict,
-        wording.count(None if size is None else size.file_bytes),
-        wording.times(wording.size_ratio(variant, baseline)),
-        wording.count(None if size is None else size.gzip_bytes),
-        wording.times(wording.size_ratio(variant, baseline, gzip=True)),
-        wording.microseconds(None if latency is None else latency.p50_us),
-        wording.speedup(speedup),
-        wording.speed_verdict(None if speedup is None else speedup.verdict),
-        wording.mebibytes(None if variant.memory is None else variant.memory.peak_rss_bytes),
-        wording.checks(variant),
-    ]
+    name = escaped(variant.name)
+    mark = method.doubt_mark(variant, method.doubts(report))
+    p50 = wording.microseconds(None if latency is None else latency.p50_us)
+    return {
+        "file": f"**{name}** (recommended)" if is_chosen else name,
+        "test accuracy [95 %]": wording.accuracy(accuracy),
+        "lost, gained": wording.MISSING if versus is None else f"{versus.lost:,}, {versus.gained:,}",
+        "accuracy": wording.MISSING if versus is None else versus.verdict,
+        "bytes": wording.count(None if size is None else size.file_bytes),
+        "smaller": wording.times(wording.size_ratio(variant, baseline)),
+        "gzip bytes": wording.count(None if size is None else size.gzip_bytes),
+        "smaller, gzip": wording.times(wording.size_ratio(variant, baseline, gzip=True)),
+        "p50": f"{p50} ({mark})" if mark else p50,
+        "speed-up [95 %]": wording.speedup(speedup),
+        "speed": wording.speed_verdict(None if speedup is None else speedup.verdict),
+        "peak memory": wording.mebibytes(None if variant.memory is None else variant.memory.peak_rss_bytes),
+        "checks": wording.checks(variant),
+    }
+
+
+def _doubts(report: Report) -> list[str]:
+    lines = [f"- (?{number}) {escaped(sentence)}" for sentence, number in method.doubts(report).items()]
+    return ["## Doubts about times", "\n".join(lines)] if lines else []
+
+
+def _operators(variants: Sequence[Variant]) -> list[str]:
+    """Where the operators are: their tables would bury the rest."""
+    if not any(variant.operators for variant in variants):
+        return []
+    where = "report.html (details of each file) and in report.json (`variants[].operators`)"
+    return [f"The operators of each file, with their MACs, weight bytes and share of the time, are in {where}."]
 
 
 def _control(report: Report) -> list[str]:
@@ -130,7 +131,7 @@ def _control(report: Report) -> list[str]:
         versus = None if control.accuracy is None else control.accuracy.versus_baseline
         if control.accuracy is None or versus is None:
             continue
-        name = _text(wording.file_name(control.name, control.format))
+        name = escaped(wording.file_name(control.name, control.format))
         lines.append(
             f"{name} was trained on like the compressed models and not compressed: "
             f"{wording.percent(control.accuracy.top1)}, {wording.flips(versus, control.accuracy.total)} "
@@ -139,15 +140,15 @@ def _control(report: Report) -> list[str]:
         )
     rows = [
         [
-            _text(wording.file_name(variant.name, variant.format)),
+            escaped(wording.file_name(variant.name, variant.format)),
             wording.flips(variant.accuracy.versus_control, variant.accuracy.total),
             variant.accuracy.versus_control.verdict,
         ]
         for variant in report.variants
         if variant.accuracy is not None and variant.accuracy.versus_control is not None
     ]
-    table = [_table(["file", "against the control", "accuracy"], rows)] if rows else []
-    return ["## The control: the same training, nothing else", "\n\n".join(lines), *table] if lines else []
+    against = [table(["file", "against the control", "accuracy"], rows)] if rows else []
+    return ["## The control: the same training, nothing else", "\n\n".join(lines), *against] if lines else []
 
 
 def _why(variants: Sequence[Variant]) -> list[str]:
@@ -158,14 +159,15 @@ def _why(variants: Sequence[Variant]) -> list[str]:
             name = wording.file_name(variant.name, variant.format)
             found.setdefault((why.cause, why.detail), []).append(name)
     lines = [
-        f"- **{_text(cause)}** ({_text(', '.join(names))}): {_text(detail)}" for (cause, detail), names in found.items()
+        f"- **{escaped(cause)}** ({escaped(', '.join(names))}): {escaped(detail)}"
+        for (cause, detail), names in found.items()
     ]
     return ["## Why not faster, why not smaller", "\n".join(lines)] if lines else []
 
 
 def _failed(variants: Sequence[Variant]) -> list[str]:
     lines = [
-        f"- **{_text(wording.file_name(variant.name, variant.format))}**: {_text('; '.join(_failures(variant)))}"
+        f"- **{escaped(wording.file_name(variant.name, variant.format))}**: {escaped('; '.join(_failures(variant)))}"
         for variant in variants
         if variant.status == "failed"
     ]
@@ -175,7 +177,8 @@ def _failed(variants: Sequence[Variant]) -> list[str]:
 def _failures(variant: Variant) -> list[str]:
     """The stated failures, else the checks that did not pass, with what was seen and the limit."""
     checks = [
-        f"{check.name}: observed {check.observed}, limit {check.limit} {check.unit}".rstrip()
+        f"{check.name}: observed {wording.observed(check.observed)}, "
+        f"limit {wording.observed(check.limit)} {check.unit}".rstrip()
         for check in variant.checks
         if not check.passed
     ]
@@ -183,7 +186,7 @@ def _failures(variant: Variant) -> list[str]:
 
 
 def _skipped(report: Report) -> list[str]:
-    lines = [f"- {_text(wording.file_name(s.name, s.format))}: {_text(s.reason)}" for s in report.skipped]
+    lines = [f"- {escaped(wording.file_name(s.name, s.format))}: {escaped(s.reason)}" for s in report.skipped]
     return ["## Not made", "\n".join(lines)] if lines else []
 
 
@@ -199,7 +202,7 @@ def _training(stages: Sequence[Training]) -> list[str]:
             continue
         rows.append(
             [
-                _text(training.stage),
+                escaped(training.stage),
                 str(len(training.epochs)),
                 _course([epoch.loss for epoch in training.epochs]),
                 _course([epoch.validation_loss for epoch in training.epochs]),
@@ -208,86 +211,4 @@ def _training(stages: Sequence[Training]) -> list[str]:
             ]
         )
     header = ["stage", "epochs", "loss", "validation loss", "validation accuracy of each epoch, %", "time"]
-    return ["## Training", _table(header, rows)] if rows else []
-
-
-def _measured(report: Report) -> list[str]:
-    data = report.data
-    apart = "disjoint from" if data.calibration.disjoint_from_test else "**overlapping with**"
-    lines = [
-        (
-            f"- Data: {_text(data.name)}, SHA-256 `{_text(data.sha256)}`; {data.train:,} train, "
-            f"{data.validation:,} "
-            f"validation, {data.test:,} test."
-        ),
-        (
-            f"- Calibration: {data.calibration.count:,} images from {_text(data.calibration.source)}, "
-            f"{apart} "
-            f"the test "
-            "set by content."
-        ),
-        (
-            "- Accuracy is that of the exported file in its own runtime on the whole test set, with Wilson's "
-            "95 "
-            "% interval; "
-            "verdicts come from paired answers (exact McNemar test). Choices were made on validation data."
-        ),
-        (
-            "- Size is that of the file that ships; gzip stands beside it. Each format is compared with its "
-            "own "
-            "reference."
-        ),
-        "- Peak memory is the resident set of a fresh process less that of the runtime alone: approximate.",
-        *_timing(report),
-    ]
-    return ["## How it was measured", "\n".join(lines)]
-
-
-def _timing(report: Report) -> list[str]:
-    timed = [variant.latency for variant in report.variants if variant.latency is not None]
-    lines = []
-    if timed:
-        settings = sorted({(latency.threads, latency.batch, latency.processes) for latency in timed})
-        words = "; ".join(f"{t} thread{'' if t == 1 else 's'}, batch {b}, {p} fresh processes" for t, b, p in settings)
-        samples = sorted({latency.samples for latency in timed})
-        span = f"{samples[0]:,}" if len(samples) == 1 else f"{samples[0]:,} to {samples[-1]:,}"
-        lines.append(
-            f"- Time is one call of the runtime ({words}), files interleaved in blocks in random order, "
-            f"{span} samples "
-            "a file. p50 is the median over processes of the block medians; the speed-up is the ratio of "
-            "paired blocks "
-            "with a bootstrap 95 % interval. An interval that contains 1 or lies inside the noise floor is "
-            "no measurable "
-            "difference."
-        )
-    lines += [
-        f"- Noise floor, {_text(floor.format)}: the reference against itself gives {floor.low:.3f} to {floor.high:.3f}."
-        for floor in report.noise_floor
-    ]
-    return lines
-
-
-def _environment(environment: Environment) -> list[str]:
-    loads = [
-        f"{when} {', '.join(f'{load:.2f}' for load in values)}"
-        for when, values in (
-            ("before", environment.load_average_before),
-            ("after", environment.load_average_after),
-        )
-        if values is not None
-    ]
-    packages = ", ".join(f"{_text(name)} {_text(version)}" for name, version in sorted(environment.packages.items()))
-    return [
-        "## Environment",
-        "\n".join(
-            [
-                (
-                    f"- {_text(environment.cpu_model)}, {environment.cores} cores, "
-                    f"{wording.mebibytes(environment.memory_bytes)} memory"
-                ),
-                f"- {_text(environment.os)}, {_text(environment.python)}",
-                f"- {packages}",
-                f"- Load average {'; '.join(loads) if loads else 'not known'}",
-            ]
-        ),
-    ]
+    return ["## Training", table(header, rows)] if rows else []

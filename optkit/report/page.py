@@ -5,9 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from optkit.report import chart_bytes, chart_curves, chart_tradeoff, wording
+from optkit.report import (
+    chart_bytes,
+    chart_curves,
+    chart_scaling,
+    chart_speed,
+    chart_tradeoff,
+    headline,
+    method,
+    wording,
+)
 from optkit.report.page_classes import class_figures, confusion
-from optkit.report.page_rows import HEADERS, Row, flip_pictures, rows
+from optkit.report.page_rows import Row, columns, flip_pictures, rows
 from optkit.report.reference import baseline_of, controls, find, formats
 
 if TYPE_CHECKING:
@@ -32,7 +41,7 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(count=wording.count, mebibytes=wording.mebibytes)
+    environment.globals.update(count=wording.count, mebibytes=wording.mebibytes, observed=wording.observed)
     text: str = environment.get_template(_TEMPLATE).render(**_context(report))
     return text
 
@@ -43,6 +52,7 @@ def _context(report: Report) -> dict[str, Any]:
     chosen = None if choice is None else find(report.variants, choice.variant, choice.format)
     baseline = None if chosen is None else baseline_of(report.variants, chosen.format)
     all_rows = rows(report)
+    facts = headline.facts(report)
     return {
         "report": report,
         "source": _source,
@@ -52,7 +62,14 @@ def _context(report: Report) -> dict[str, Any]:
         "chosen_row": next((row for row in all_rows if row.chosen), None),
         "cost": "" if chosen is None else wording.cost(chosen, baseline),
         "baseline": baseline,
-        "headers": HEADERS,
+        "facts": facts,
+        "headings": headline.headings(facts),
+        "has_recipes": any(variant.recipe is not None for variant in report.variants),
+        "doubts": method.doubts(report),
+        "reason": headline.reason(report),
+        "headers": columns(report, all_rows),
+        "validated": any(variant.accuracy_validation is not None for variant in report.variants),
+        "reference": wording.reference(report.variants),
         "rows": all_rows,
         "formats": formats(report.variants),
         "tradeoffs": chart_tradeoff.panels(report),
@@ -63,7 +80,16 @@ def _context(report: Report) -> dict[str, Any]:
         "curves": chart_curves.learning_curves(report.training),
         "byte_charts": _by_format(report, chart_bytes.bars),
         "kinds": [chart_bytes.words(kind) for kind in chart_bytes.kinds(report)],
+        "speed_charts": _by_format(report, chart_speed.intervals),
         "block_charts": _by_format(report, chart_curves.latency_blocks),
+        "scaling_charts": chart_scaling.panels(report),
+        "scaling_rows": chart_scaling.table(report.variants),
+        "runtime_rows": method.runtime_rows(report.variants),
+        "measured": [f"{stopping.format}: {method.ended(stopping)}." for stopping in report.stopping],
+        "split": "" if report.data is None else method.split(report.data),
+        "generated": method.GENERATED,
+        "seed": method.seed(report),
+        "has_accuracy": any(variant.accuracy is not None for variant in report.variants),
         "control_notes": _control_notes(report),
         "loads": _loads(report),
     }

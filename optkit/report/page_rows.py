@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optkit.report import chart_bytes, wording
-from optkit.report.reference import baseline_of
+from optkit.report import chart_bytes, method, wording
+from optkit.report.page_operators import operator_rows
+from optkit.report.reference import BASELINE_NAME, baseline_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from optkit.report.page_operators import OperatorRow
     from optkit.schema import Report, Variant, Verdict
 
 _CLASSES: dict[Verdict, str] = {"better": "good", "worse": "bad", "no measurable difference": "same"}
@@ -19,12 +23,16 @@ _FLIPS_IN_DETAILS = 24
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of the table: the figure, its doubt below, a key to sort by (empty: not measured)."""
+    """A cell of the table: the figure, its doubt below, a key to sort by (empty: not measured).
+
+    ``doubts`` are sentences on why the figure is less sure than it looks.
+    """
 
     main: str
     below: str = ""
     key: str = ""
     tone: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class FlipPicture:
 
 @dataclass(frozen=True)
 class Row:
-    """A file on the page; ``anchor`` is the id of its details."""
+    """A file on the page; ``anchor`` is the id of its details, ``cells`` are by the names of ``columns``."""
 
     anchor: str
     name: str
@@ -48,26 +56,35 @@ class Row:
     chosen: bool
     on_front: bool
     failed: bool
-    cells: tuple[Cell, ...]
+    origin: str
+    cells: Mapping[str, Cell]
     variant: Variant
     summary: str
     recipe: tuple[tuple[str, str], ...]
     bytes_by_kind: tuple[tuple[str, str], ...]
     facts: tuple[tuple[str, str], ...]
+    operators: tuple[OperatorRow, ...]
+    operators_left_out: str
+    profiled: bool
     flips: tuple[FlipPicture, ...]
     flips_left_out: int
 
 
-HEADERS = (
-    ("Accuracy", "test set, 95 %"),
-    ("Against fp32", "test images"),
-    ("File", "bytes"),
-    ("Compressed", "gzip, bytes"),
-    ("Time per call", "p50"),
-    ("Speed", "against fp32, 95 %"),
-    ("Memory", "peak, approximate"),
-    ("Checks", "passed"),
-)
+def columns(report: Report, shown: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """(name, heading, unit) of the columns, without those on accuracy, memory and checks that no file has."""
+    held_against = wording.reference(report.variants)
+    found = [
+        ("accuracy", "Accuracy", "test set, 95 %"),
+        ("against", f"Against {held_against}", "test images"),
+        ("size", "File", "bytes"),
+        ("gzip", "Compressed", "gzip, bytes"),
+        ("time", "Time per call", "p50"),
+        ("speed", "Speed", f"against {held_against}, 95 %"),
+        ("memory", "Memory", "peak, approximate"),
+        ("checks", "Checks", "passed"),
+    ]
+    always = {"size", "gzip", "time", "speed"}
+    return [column for column in found if column[0] in always or any(row.cells[column[0]].key for row in shown)]
 
 
 def rows(report: Report) -> list[Row]:
@@ -78,6 +95,7 @@ def rows(report: Report) -> list[Row]:
 def _row(report: Report, index: int, variant: Variant) -> Row:
     baseline = baseline_of(report.variants, variant.format)
     choice = report.recommendation
+    operators, left_out = operator_rows(variant, files=len(report.variants))
     return Row(
         anchor=f"file-{index}",
         name=variant.name,
@@ -86,42 +104,50 @@ def _row(report: Report, index: int, variant: Variant) -> Row:
         chosen=choice is not None and (choice.variant, choice.format) == (variant.name, variant.format),
         on_front=any((p.variant, p.format) == (variant.name, variant.format) for p in report.pareto),
         failed=variant.status == "failed",
+        origin="the reference" if variant is baseline and variant.name != BASELINE_NAME else "",
         cells=_cells(variant, baseline),
         variant=variant,
-        summary=_summary(variant, baseline),
+        summary=_summary(variant, baseline, with_accuracy=any(v.accuracy is not None for v in report.variants)),
         recipe=tuple(
             (step.name, ", ".join(f"{key} = {value}" for key, value in sorted(step.params.items())))
-            for step in variant.recipe.steps
+            for step in (() if variant.recipe is None else variant.recipe.steps)
         ),
-        bytes_by_kind=tuple(
-            (chart_bytes.words(kind), wording.count(number))
-            for kind, number in ({} if variant.size is None else variant.size.bytes_by_kind).items()
-        ),
-        facts=_facts(variant),
+        bytes_by_kind=_bytes_by_kind(variant),
+        facts=_facts(variant, wording.reference(report.variants)),
+        operators=operators,
+        operators_left_out=left_out,
+        profiled=any(operator.percent is not None for operator in operators),
         flips=flip_pictures(report, variant, at_most=_FLIPS_IN_DETAILS),
         flips_left_out=max(0, len(variant.flips) - _FLIPS_IN_DETAILS),
     )
 
 
-def _summary(variant: Variant, baseline: Variant | None) -> str:
+def _bytes_by_kind(variant: Variant) -> tuple[tuple[str, str], ...]:
+    """The largest first: report.json does not keep the order in which they were counted."""
+    found = {} if variant.size is None else variant.size.bytes_by_kind
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return tuple((chart_bytes.words(kind), wording.count(number)) for kind, number in ordered)
+
+
+def _summary(variant: Variant, baseline: Variant | None, *, with_accuracy: bool) -> str:
     if variant.status == "failed":
         return "failed"
     if baseline is variant:
         return "the reference of its format"
-    return wording.cost(variant, baseline)
+    return wording.cost(variant, baseline, with_accuracy=with_accuracy)
 
 
-def _cells(variant: Variant, baseline: Variant | None) -> tuple[Cell, ...]:
-    return (
-        _accuracy(variant),
-        _against(variant),
-        _size(variant, baseline, gzip=False),
-        _size(variant, baseline, gzip=True),
-        _time(variant),
-        _speed(variant),
-        _memory(variant),
-        _checks(variant),
-    )
+def _cells(variant: Variant, baseline: Variant | None) -> dict[str, Cell]:
+    return {
+        "accuracy": _accuracy(variant),
+        "against": _against(variant),
+        "size": _size(variant, baseline, gzip=False),
+        "gzip": _size(variant, baseline, gzip=True),
+        "time": _time(variant),
+        "speed": _speed(variant),
+        "memory": _memory(variant),
+        "checks": _checks(variant),
+    }
 
 
 def _accuracy(variant: Variant) -> Cell:
@@ -152,7 +178,7 @@ def _time(variant: Variant) -> Cell:
     value = variant.latency
     if value is None:
         return Cell(wording.MISSING)
-    return Cell(wording.microseconds(value.p50_us), "", f"{value.p50_us:.4f}")
+    return Cell(wording.microseconds(value.p50_us), "", f"{value.p50_us:.4f}", doubts=tuple(value.doubts))
 
 
 def _speed(variant: Variant) -> Cell:
@@ -179,10 +205,11 @@ def _checks(variant: Variant) -> Cell:
     return Cell(passed, f"{failed} failed", key, "bad") if failed else Cell(passed, "", key)
 
 
-def _facts(variant: Variant) -> tuple[tuple[str, str], ...]:
+def _facts(variant: Variant, held_against: str) -> tuple[tuple[str, str], ...]:
     """Figures that have no column of their own."""
     facts: list[tuple[str, str]] = [("Path", variant.path), ("SHA-256", variant.sha256 or wording.MISSING)]
     facts.append(("Runtime", variant.runtime))
+    facts += _runtime_facts(variant)
     if variant.size is not None:
         zero = 1 - variant.size.nonzero_parameters / max(1, variant.size.parameters)
         facts.append(("Parameters", f"{variant.size.parameters:,}, {wording.percent(zero, decimals=1)} of them zero"))
@@ -190,7 +217,7 @@ def _facts(variant: Variant) -> tuple[tuple[str, str], ...]:
         facts.append(("Multiply-accumulates per call", wording.count(variant.compute.macs)))
     if variant.accuracy_validation is not None:
         value = variant.accuracy_validation
-        verdict = "" if value.versus_baseline is None else f", {value.versus_baseline.verdict} against fp32"
+        verdict = "" if value.versus_baseline is None else f", {value.versus_baseline.verdict} against {held_against}"
         facts.append(("Validation accuracy", f"{value.correct:,} of {value.total:,}{verdict}"))
     if variant.accuracy is not None and variant.accuracy.versus_control is not None:
         control = variant.accuracy.versus_control
@@ -200,6 +227,17 @@ def _facts(variant: Variant) -> tuple[tuple[str, str], ...]:
         facts.append(("Parity", _parity(variant)))
     facts += _latency_facts(variant)
     return tuple(facts)
+
+
+def _runtime_facts(variant: Variant) -> list[tuple[str, str]]:
+    value = variant.runtime_facts
+    if value is None:
+        return []
+    return [
+        ("Least version that opens it", value.least_version or "not known"),
+        ("Optimization", value.optimization),
+        ("Graph", method.optimized(value)),
+    ]
 
 
 def _parity(variant: Variant) -> str:

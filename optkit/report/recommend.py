@@ -13,7 +13,7 @@ from optkit.report.reference import baseline_of, formats
 from optkit.schema import Point, Recommendation, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
 PREFERENCES = ("size", "latency", "accuracy")
 
@@ -29,7 +29,12 @@ _CLAUSES = {
 
 
 def recommend(
-    variants: Sequence[Variant], *, prefer: str = "size", formats: Sequence[str] | None = None
+    variants: Sequence[Variant],
+    *,
+    prefer: str = "size",
+    formats: Sequence[str] | None = None,
+    as_accurate: Container[tuple[str, str]] | None = None,
+    than: str = "that of the fp32 file in the same format",
 ) -> Recommendation | None:
     """The file to ship.
 
@@ -40,6 +45,9 @@ def recommend(
         variants: All files of the report.
         prefer: ``size`` (``file_bytes``), ``latency`` (``p50_us``) or ``accuracy`` (on validation data).
         formats: The formats to choose from; all when ``None``.
+        as_accurate: Name and format of the files whose accuracy on validation data is not ``worse``, where that was
+            decided against another file than the reference of each format.
+        than: What that accuracy is not worse than, in words.
 
     Returns:
         The choice with its rule in one sentence, or ``None`` when no file can be chosen.
@@ -53,7 +61,11 @@ def recommend(
         variant
         for variant in variants
         if (formats is None or variant.format in formats)
-        and is_eligible(variant, baseline_of(variants, variant.format))
+        and (
+            is_eligible(variant, baseline_of(variants, variant.format))
+            if as_accurate is None
+            else passed_all(variant) and (variant.name, variant.format) in as_accurate
+        )
         and math.isfinite(_FIGURES[prefer](variant))
     ]
     if not able:
@@ -70,7 +82,7 @@ def recommend(
             variant.format,
         ),
     )
-    return Recommendation(chosen.name, chosen.format, _rule(prefer, formats, len(able)))
+    return Recommendation(chosen.name, chosen.format, _rule(prefer, formats, len(able), than))
 
 
 def is_eligible(variant: Variant, baseline: Variant | None) -> bool:
@@ -96,12 +108,12 @@ def passed_all(variant: Variant) -> bool:
     )
 
 
-def _rule(prefer: str, formats: Sequence[str] | None, count: int) -> str:
+def _rule(prefer: str, formats: Sequence[str] | None, count: int, than: str) -> str:
     among = f"the {count} files" if count != 1 else "the one file"
     named = "" if formats is None else f" in {' or '.join(formats)} format"
     return (
         f"Among {among}{named} that passed all checks and whose accuracy on validation data is not "
-        f"measurably worse than that of the fp32 file in the same format, {_CLAUSES[prefer]}."
+        f"measurably worse than {than}, {_CLAUSES[prefer]}."
     )
 
 

@@ -20,29 +20,20 @@ def formats(variants: Sequence[Variant]) -> list[str]:
 
 
 def baseline_of(variants: Sequence[Variant], file_format: str) -> Variant | None:
-    """The file that verdicts of this format refer to: ``fp32``, else the first that is compared with none.
-
-    The second case is ``optkit benchmark`` on files of any name, where the first of a format is the baseline.
-    """
+    """The file that verdicts of this format refer to: the one that is marked so, else ``fp32`` (older reports)."""
     same = [variant for variant in variants if variant.format == file_format]
-    named = next((variant for variant in same if variant.name == BASELINE_NAME), None)
-    if named is not None:
-        return named
-    return next((variant for variant in same if variant.status == "ok" and not _is_compared(variant)), None)
-
-
-def _is_compared(variant: Variant) -> bool:
-    """Whether a figure of this file refers to another file."""
-    return (
-        (variant.latency is not None and variant.latency.speedup is not None)
-        or (variant.accuracy is not None and variant.accuracy.versus_baseline is not None)
-        or (variant.accuracy_validation is not None and variant.accuracy_validation.versus_baseline is not None)
-    )
+    marked = next((variant for variant in same if variant.is_baseline), None)
+    return marked or next((variant for variant in same if variant.name == BASELINE_NAME), None)
 
 
 def controls(variants: Sequence[Variant]) -> list[Variant]:
     """Files that were trained as long as the compressed ones and not compressed."""
-    return [variant for variant in variants if [step.name for step in variant.recipe.techniques] == [CONTROL_STEP]]
+    return [variant for variant in variants if technique_names(variant) == [CONTROL_STEP]]
+
+
+def technique_names(variant: Variant) -> list[str]:
+    """The techniques that made a file; none where no optkit run made it."""
+    return [] if variant.recipe is None else [step.name for step in variant.recipe.techniques]
 
 
 def find(variants: Sequence[Variant], name: str, file_format: str) -> Variant | None:

@@ -72,6 +72,23 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: inner(math.log(value))
 
 
+def apart(places: Sequence[float], distance: float) -> list[float]:
+    """Places in rising order, moved as little as possible until none is nearer than ``distance`` to the next.
+
+    With the wanted distance taken off in order, that is isotonic regression, done by pooling neighbours that
+    are out of order (Barlow et al., Statistical Inference under Order Restrictions, 1972).
+    """
+    pools: list[tuple[float, int]] = []
+    for index, place in enumerate(places):
+        mean, size = place - distance * index, 1
+        while pools and pools[-1][0] > mean:
+            before, count = pools.pop()
+            mean, size = (before * count + mean * size) / (count + size), count + size
+        pools.append((mean, size))
+    shifts = [mean for mean, size in pools for _ in range(size)]
+    return [shift + distance * index for index, shift in enumerate(shifts)]
+
+
 def ticks(low: float, high: float, *, about: int = 4) -> list[float]:
     """Round values (1, 2 or 5 times a power of ten apart) from ``low`` to ``high``."""
     if high <= low:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from optkit.report import wording
-from optkit.report.reference import baseline_of, find, formats
+from optkit.report import headline, method, wording
+from optkit.report.reference import BASELINE_NAME, baseline_of, find, formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,19 +30,28 @@ WRITTEN = ("report.html", "report.md", "report.json", "artifacts")
 FULL_WIDTH = 100
 
 # What a terminal that cannot show them gets instead.
-_ASCII = str.maketrans({"►": ">", "×": "x", "µ": "u", "–": "-", "─": "-", "−": "-", "’": "'", "→": ">"})
+_ASCII = str.maketrans({"►": ">", "×": "x", "µ": "u", "–": "-", "─": "-", "−": "-", "’": "'", "→": ">", "±": "+/-"})
 
 _COLOURS = {"better": "green", "worse": "red", "no measurable difference": "default"}
 _SHORT = {"better": "better", "worse": "worse", "no measurable difference": "no diff"}
+_SHORT_THROUGHPUT = {"better": "more", "worse": "less", "no measurable difference": "no diff"}
 _SHORT_SPEED = {"better": "faster", "worse": "slower", "no measurable difference": "no diff"}
 
 
-def show(report: Report, folder: Path | None = None, *, stream: TextIO | None = None, width: int | None = None) -> None:
+def show(
+    report: Report,
+    folder: Path | None = None,
+    *,
+    written: Sequence[str] = WRITTEN,
+    stream: TextIO | None = None,
+    width: int | None = None,
+) -> None:
     """Print the table, the recommendation with its rule, warnings and the files that were written.
 
     Args:
         report: What to show.
         folder: The run folder, whose written files are named at the end.
+        written: Names of those files; the ones that are not there are passed over.
         stream: Where to; standard output when ``None``. Colour only where that is a terminal.
         width: Columns; those of the terminal when ``None``, and 100 where there is none.
     """
@@ -59,7 +68,7 @@ def show(report: Report, folder: Path | None = None, *, stream: TextIO | None = 
         width=columns,
         legacy_windows=False,
     )
-    _draw(console, report, folder)
+    _draw(console, report, [] if folder is None else [folder / name for name in written])
     text = "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
     encoding = getattr(stream, "encoding", None) or "utf-8"
     if not encoding.lower().startswith("utf"):
@@ -68,54 +77,88 @@ def show(report: Report, folder: Path | None = None, *, stream: TextIO | None = 
     stream.flush()
 
 
-def _draw(console: Console, report: Report, folder: Path | None) -> None:
+def _draw(console: Console, report: Report, written: Sequence[Path]) -> None:
+    wide = console.width >= FULL_WIDTH
     for file_format in formats(report.variants):
-        console.print(_table(report, file_format, wide=console.width >= FULL_WIDTH))
+        console.print(_table(report, file_format, wide=wide))
         console.print()
-    console.print(
-        "smaller, gzip (both files compressed), speed-up: against fp32 of the same format. acc. %: on the "
-        "test set. "
-        "no diff: no measurable difference." + (" [ ]: 95 % interval.\n" if console.width >= FULL_WIDTH else "\n"),
-        style="dim",
-        markup=False,
-    )
+    for scaling in (_scaling(report.variants, name) for name in formats(report.variants)):
+        if scaling is not None:
+            console.print(scaling)
+            console.print()
+    for sentence, number in method.doubts(report).items():
+        console.print(f"[yellow]?{number}[/yellow] {escape(sentence)}")
+    for stopping in report.stopping:
+        console.print(f"{stopping.format}: {method.ended(stopping)}.", style="dim", markup=False)
+    console.print(f"{_legend(report, wide=wide)}\n", style="dim", markup=False)
     _failures(console, report.variants)
     _choice(console, report)
     for warning in report.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
-    for path in [] if folder is None else [folder / name for name in WRITTEN]:
+    for path in written:
         if path.exists():
             console.print(f"wrote {escape(str(path))}", soft_wrap=True)
+
+
+def _legend(report: Report, *, wide: bool) -> str:
+    held_against = wording.reference(report.variants)
+    if held_against != BASELINE_NAME:
+        found = [baseline_of(report.variants, name) for name in formats(report.variants)]
+        names = [wording.file_name(baseline.name, baseline.format) for baseline in found if baseline is not None]
+        held_against = f"the reference ({wording.listed(names)})" if names else held_against
+    sentences = []
+    if len(report.variants) > len(formats(report.variants)):
+        sentences.append(f"smaller, gzip (both files compressed), speed-up: against {held_against} of the same format.")
+    if _has_accuracy(report):
+        sentences.append("acc. %: on the test set.")
+    sentences.append("no diff: no measurable difference.")
+    if wide:
+        sentences.append("[ ]: 95 % interval.")
+    return " ".join(sentences)
+
+
+def _has_accuracy(report: Report) -> bool:
+    return any(variant.accuracy is not None for variant in report.variants)
 
 
 # Header, whether it is left out on narrow terminals, and its cell for (variant, baseline of the format).
 _Cell = tuple["str", bool, "Callable[[Variant, Variant | None], str]"]
 
 
-def _columns(*, wide: bool) -> list[_Cell]:
-    return [
+def _columns(report: Report, *, wide: bool) -> list[_Cell]:
+    accuracy: list[_Cell] = [
         ("acc. %", False, _accuracy),
         ("lost/\ngained", False, _flips),
         ("verdict", False, _accuracy_verdict),
+    ]
+    # Without data there is room for more of what was measured.
+    times: list[_Cell] = [("p90 µs", True, _p90), ("load\nms", True, _load), ("MiB", True, _memory)]
+    numbers = method.doubts(report)
+    doubts: list[_Cell] = [("", False, lambda v, _: f"[yellow]{method.doubt_mark(v, numbers)}[/yellow]")]
+    return [
+        *(accuracy if _has_accuracy(report) else []),
         (
             "kB",
-            True,
+            _has_accuracy(report),
             lambda v, _: wording.MISSING if v.size is None else wording.three_digits(v.size.file_bytes / 1e3),
         ),
         ("smaller", False, lambda v, base: wording.times(wording.size_ratio(v, base))),
         ("gzip", False, lambda v, base: wording.times(wording.size_ratio(v, base, gzip=True))),
+        *([] if _has_accuracy(report) else times[2:]),
         (
             "p50 µs",
             False,
             lambda v, _: wording.MISSING if v.latency is None else wording.three_digits(v.latency.p50_us),
         ),
+        *(doubts if numbers else []),
+        *([] if _has_accuracy(report) else times[:2]),
         ("speed-up", False, _speedup if wide else _ratio),
         ("speed", False, _speed_verdict),
     ]
 
 
 def _table(report: Report, file_format: str, *, wide: bool) -> Table:
-    columns = [column for column in _columns(wide=wide) if wide or not column[1]]
+    columns = [column for column in _columns(report, wide=wide) if wide or not column[1]]
     table = Table(title=file_format, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.show_edge = False
     table.padding = 0
@@ -130,13 +173,13 @@ def _table(report: Report, file_format: str, *, wide: bool) -> Table:
             continue
         chosen = choice is not None and (choice.variant, choice.format) == (variant.name, file_format)
         cells = [cell(variant, baseline) for _, _, cell in columns]
+        if variant.status == "failed":
+            cells[0] = "[red]FAILED[/red]"
         table.add_row(MARK if chosen else "", escape(variant.name), *cells, style="bold" if chosen else None)
     return table
 
 
 def _accuracy(variant: Variant, _: Variant | None) -> str:
-    if variant.status == "failed":
-        return "[red]FAILED[/red]"
     return wording.MISSING if variant.accuracy is None else f"{100 * variant.accuracy.top1:.2f}"
 
 
@@ -148,6 +191,19 @@ def _flips(variant: Variant, _: Variant | None) -> str:
 def _accuracy_verdict(variant: Variant, _: Variant | None) -> str:
     versus = None if variant.accuracy is None else variant.accuracy.versus_baseline
     return wording.MISSING if versus is None else _coloured(versus.verdict, _SHORT)
+
+
+def _p90(variant: Variant, _: Variant | None) -> str:
+    value = None if variant.latency is None else variant.latency.p90_us
+    return wording.MISSING if value is None else wording.three_digits(value)
+
+
+def _load(variant: Variant, _: Variant | None) -> str:
+    return wording.MISSING if variant.latency is None else wording.three_digits(variant.latency.load_ms)
+
+
+def _memory(variant: Variant, _: Variant | None) -> str:
+    return wording.MISSING if variant.memory is None else f"{variant.memory.peak_rss_bytes / 2**20:.1f}"
 
 
 def _speedup(variant: Variant, _: Variant | None) -> str:
@@ -168,6 +224,36 @@ def _coloured(verdict: Verdict, words: dict[str, str]) -> str:
     return f"[{_COLOURS[verdict]}]{words[verdict]}[/]"
 
 
+def _scaling(variants: Sequence[Variant], file_format: str) -> Table | None:
+    """Other batches and thread counts, one line a point."""
+    scaled = [variant for variant in variants if variant.format == file_format and variant.scaling]
+    if not scaled:
+        return None
+    table = Table(
+        title=f"{file_format}: batches and threads", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
+    table.show_edge = False
+    table.padding = 0
+    table.add_column("", width=1)
+    table.add_column("file", overflow="fold", min_width=12)
+    for header in ("threads", "batch", "p50 µs", "images/s", "throughput", "verdict"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for variant in scaled:
+        for index, point in enumerate(variant.scaling):
+            value = point.throughput
+            table.add_row(
+                "",
+                escape(variant.name) if index == 0 else "",
+                str(point.threads),
+                str(point.batch),
+                wording.three_digits(point.p50_us),
+                wording.three_digits(point.images_per_second),
+                wording.MISSING if value is None else escape(wording.speedup(value)),
+                wording.MISSING if value is None else _coloured(value.verdict, _SHORT_THROUGHPUT),
+            )
+    return table
+
+
 def _failures(console: Console, variants: Sequence[Variant]) -> None:
     for variant in variants:
         checks = [check.name for check in variant.checks if not check.passed]
@@ -181,10 +267,10 @@ def _choice(console: Console, report: Report) -> None:
     choice = report.recommendation
     chosen = None if choice is None else find(report.variants, choice.variant, choice.format)
     if choice is None or chosen is None:
-        console.print(
-            "No file is recommended: none passed all checks with a measured accuracy on validation data "
-            "that is not worse than that of the fp32 file."
-        )
+        for fact in headline.facts(report):
+            name, _, rest = fact.sentence.partition(fact.file)
+            console.print(f"{escape(name)}[bold]{escape(fact.file) if rest else ''}[/bold]{escape(rest)}.")
+        console.print(escape(headline.reason(report)))
         return
     name = wording.file_name(chosen.name, chosen.format)
     sentence = wording.cost(chosen, baseline_of(report.variants, chosen.format))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from optkit.report.reference import BASELINE_NAME, baseline_of, formats
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,6 +23,21 @@ _SPEED_WORDS = {"better": "faster", "worse": "slower", "no measurable difference
 def file_name(name: str, file_format: str) -> str:
     """``NAME.tflite`` or ``NAME.onnx``, as in the run folder."""
     return f"{name}.{file_format}"
+
+
+def reference(variants: Sequence[Variant]) -> str:
+    """``fp32`` where every format's reference is called that, else ``the reference``."""
+    found = [baseline_of(variants, name) for name in formats(variants)]
+    names = {baseline.name for baseline in found if baseline is not None}
+    return BASELINE_NAME if names == {BASELINE_NAME} else "the reference"
+
+
+def reference_file(variants: Sequence[Variant]) -> str:
+    """``the fp32 file`` or ``the reference``, with its name where there is one for all formats."""
+    found = [baseline for name in formats(variants) if (baseline := baseline_of(variants, name)) is not None]
+    if reference(variants) == BASELINE_NAME:
+        return "the fp32 file"
+    return f"the reference, {file_name(found[0].name, found[0].format)}" if len(found) == 1 else "the reference"
 
 
 def count(number: int | None) -> str:
@@ -92,6 +109,16 @@ def speedup(value: Speedup | None) -> str:
     return f"{value.ratio:,.{decimals}f}× [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
+def per_second_interval(interval: Interval) -> str:
+    """An interval of images per second, to stand behind its figure."""
+    return f"[{three_digits(interval[0])}, {three_digits(interval[1])}]"
+
+
+def throughput_verdict(verdict: Verdict) -> str:
+    """The verdict on images per second, in words."""
+    return {"better": "more", "worse": "less", "no measurable difference": "no measurable difference"}[verdict]
+
+
 def speed_verdict(verdict: Verdict | None) -> str:
     """The verdict on time, in words."""
     return MISSING if verdict is None else _SPEED_WORDS[verdict]
@@ -115,9 +142,9 @@ def size_ratio(variant: Variant, baseline: Variant | None, *, gzip: bool = False
     """Baseline's bytes / this file's bytes; over 1 is smaller. Both compressed, or neither."""
     if variant.size is None or baseline is None or baseline.size is None:
         return None
-    if gzip:
-        return baseline.size.gzip_bytes / variant.size.gzip_bytes
-    return baseline.size.file_bytes / variant.size.file_bytes
+    mine, theirs = variant.size, baseline.size
+    number, held_against = (mine.gzip_bytes, theirs.gzip_bytes) if gzip else (mine.file_bytes, theirs.file_bytes)
+    return held_against / number if number and held_against else None
 
 
 def checks(variant: Variant) -> str:
@@ -129,14 +156,25 @@ def checks(variant: Variant) -> str:
     return f"{passed} (failed: {', '.join(failed)})" if failed else passed
 
 
-def cost(variant: Variant, baseline: Variant | None) -> str:
-    """What shipping this file gives and costs, against the baseline of its format, in one clause."""
+def observed(value: float | str | None) -> str:
+    """What a check saw, or its limit: a whole number is written as one, whether or not JSON made it a float."""
+    if value is None:
+        return MISSING
+    return value if isinstance(value, str) else f"{value:.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+
+
+def cost(variant: Variant, baseline: Variant | None, *, with_accuracy: bool = True) -> str:
+    """What shipping this file gives and costs, against the baseline of its format, in one clause.
+
+    ``with_accuracy`` is for reports without data, which need not say of each file that its accuracy was not measured.
+    """
     if baseline is None or variant is baseline:
         return "the reference itself: no compressed file was chosen over it"
     ratio = size_ratio(variant, baseline)
     parts = ["size not measured" if ratio is None else size_words(ratio), _speed_clause(variant)]
-    parts.append(_accuracy_clause(variant.accuracy))
-    if variant.recipe.techniques:
+    if with_accuracy:
+        parts.append(accuracy_clause(variant.accuracy))
+    if variant.recipe is not None and variant.recipe.techniques:
         parts.append(_training_clause(variant.accuracy))
     return ", ".join(part for part in parts if part)
 
@@ -172,7 +210,8 @@ def _speed_clause(variant: Variant) -> str:
     return f"{speedup(value)} {'faster' if value.verdict == 'better' else 'the speed (slower)'}"
 
 
-def _accuracy_clause(value: Accuracy | None) -> str:
+def accuracy_clause(value: Accuracy | None) -> str:
+    """What happened to accuracy against the reference, with the paired answers."""
     if value is None or value.versus_baseline is None:
         return "accuracy not measured"
     versus = value.versus_baseline

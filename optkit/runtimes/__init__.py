@@ -1,6 +1,16 @@
 """Runtimes that execute model files: one interface for LiteRT and ONNX Runtime.
 
 No runtime imports TensorFlow.
+
+A plug-in may define one function more than those that the registry asks for::
+
+    profile(path, file, images, *, threads, batch, seconds) -> (list of OperatorFigures, RuntimeFacts)
+
+It opens the file, runs it for about ``seconds`` after a warm-up and tells what ran and how long each operator
+took, as far as the runtime says so. ``file`` is what ``readback`` read from the same file; ``images`` are real
+images float32 [n, …], of which ``batch`` are in a call, or ``None`` for generated inputs. ``macs`` and
+``weight_bytes`` of all operators together are those of the file. It raises ``InputError`` where the file cannot be
+opened, fed or run.
 """
 
 from __future__ import annotations
@@ -14,7 +24,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from optkit.readback import Port
+    from optkit.readback import ModelFacts, Port
+    from optkit.schema import OperatorFigures, RuntimeFacts
 
 
 class Session(Protocol):
@@ -52,6 +63,29 @@ def open_model(path: Path, *, threads: int = 1) -> Session:
     runtime = registry.by_format("runtimes", path.suffix.lstrip("."))
     session: Session = runtime.open_model(path, threads=threads)
     return session
+
+
+def profile(
+    path: Path, file: ModelFacts, images: np.ndarray | None, *, threads: int = 1, batch: int = 1, seconds: float = 0.5
+) -> tuple[list[OperatorFigures], RuntimeFacts]:
+    """What the runtime makes of a file and how long its operators take, see above.
+
+    A runtime without a ``profile`` of its own gets the file's list of operators, without times.
+
+    Raises:
+        InputError: The file cannot be opened, fed or run, with the runtime's own reason.
+    """
+    from optkit.runtimes import _operators
+    from optkit.schema import RuntimeFacts
+
+    runtime = registry.by_format("runtimes", file.format)
+    if not hasattr(runtime, "profile"):
+        runtime.open_model(path, threads=threads)
+        return _operators.listed(file), RuntimeFacts(None, "the runtime's own", len(file.operators))
+    found: tuple[list[OperatorFigures], RuntimeFacts] = runtime.profile(
+        path, file, images, threads=threads, batch=batch, seconds=seconds
+    )
+    return found
 
 
 def predict(session: Session, images: np.ndarray, *, batch: int = 1) -> np.ndarray:

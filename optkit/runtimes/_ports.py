@@ -14,38 +14,75 @@ if TYPE_CHECKING:
 
 
 def to_native(images: np.ndarray, port: Port) -> np.ndarray:
-    """Quantize (or cast) and reshape real images to the input's type.
+    """Quantize (or cast) and arrange real images as the input takes them.
 
     Integer inputs: q = clip(round(x / scale) + zero point) (Jacob et al. 2018, equation 1), ties to even.
     The division is done in float32, as a device does it.
 
     Args:
-        images: float32 [batch, …]; the same number of values per image as the model's input.
+        images: float32 [batch, height, width, channels], [batch, height, width], [batch, channels, height, width]
+            or [batch, values].
         port: The input; an integer one without a scale takes rounded values.
 
     Returns:
         Contiguous array of the port's dtype, [batch, …] in the model's shape.
 
     Raises:
-        InputError: An image has another number of values than the input.
+        InputError: The input's shape is none of the ways to arrange such an image.
     """
-    wanted = port.shape[1:]
-    if min(wanted, default=0) >= 0 and images.shape[1:] != wanted:
-        if math.prod(images.shape[1:]) != math.prod(wanted):
-            raise InputError(
-                f"the model's input {port.name!r} takes {list(wanted)} per image, "
-                f"the data have {list(images.shape[1:])}; give data of that shape"
-            )
-        images = images.reshape(len(images), *wanted)
+    arranged = _arranged(images, port)
     dtype = np.dtype(port.dtype)
     if dtype.kind not in "iu":
-        return np.ascontiguousarray(images, dtype)
-    steps = np.asarray(images, np.float32)
+        return np.ascontiguousarray(arranged, dtype)
+    steps = np.asarray(arranged, np.float32)
     if port.scale is not None:
         steps = steps / np.float32(port.scale)
     limits = np.iinfo(dtype)
     native: np.ndarray = np.clip(np.rint(steps) + (port.zero_point or 0), limits.min, limits.max)
     return native.astype(dtype, order="C")
+
+
+def _arranged(images: np.ndarray, port: Port) -> np.ndarray:
+    """The images in the model's layout: as they are, channels moved, a channel axis of 1 added or taken away, flat."""
+    wanted, shape = port.shape[1:], images.shape[1:]
+    given = shape
+    if len(given) == 2 and len(wanted) == 3:
+        images, given = images[..., None], (*given, 1)
+    if _fits(given, wanted):
+        return images
+    if len(given) == 3 and len(wanted) == 3:
+        channels_first, channels_last = np.moveaxis(images, -1, 1), np.moveaxis(images, 1, -1)
+        for moved in (channels_first, channels_last):
+            if _fits(moved.shape[1:], wanted):
+                return moved
+    if len(given) == 3 and len(wanted) == 2 and given[-1] == 1 and _fits(given[:-1], wanted):
+        return images[..., 0]
+    if 1 in {len(given), len(wanted)} and min(wanted, default=0) >= 0 and math.prod(given) == math.prod(wanted):
+        return images.reshape(len(images), *wanted)
+    raise InputError(
+        f"the model's input {port.name!r} takes {list(wanted)} per image, "
+        f"the data have {list(shape)}; give data of that shape"
+    )
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether shapes are equal, where -1 in the wanted one takes any number."""
+    return len(given) == len(wanted) and all(two in {-1, one} for one, two in zip(given, wanted, strict=True))
+
+
+def generated(port: Port, count: int, seed: int = 0) -> np.ndarray:
+    """Inputs for a file without data: uniform between 0 and 1, float32 [count, …] in the input's own shape.
+
+    Raises:
+        InputError: An axis besides the batch is dynamic, so that nobody can tell the shape.
+    """
+    wanted = port.shape[1:]
+    if min(wanted, default=0) < 0:
+        raise InputError(
+            f"the model's input {port.name!r} has the shape {list(port.shape)}, where -1 is any number; "
+            "give data (--data) that say which"
+        )
+    return np.random.default_rng(seed).random((count, *wanted), np.float32)
 
 
 def from_native(outputs: np.ndarray, port: Port) -> np.ndarray:

@@ -12,16 +12,22 @@ import numpy as np
 
 from optkit.errors import InputError
 from optkit.readback import Port
-from optkit.runtimes import _ports
+from optkit.runtimes import _operators, _ports
+from optkit.schema import RuntimeFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from optkit.readback import ModelFacts
+    from optkit.schema import OperatorFigures
 
 SUMMARY = "LiteRT's interpreter with its XNNPACK delegate, one input and one output."
 SOURCE = "https://ai.google.dev/edge/litert"
 FORMAT = "tflite"
 
 _STDERR = 2
+# What the interpreter calls a node that a delegate has put in the place of others.
+_DELEGATE = "DELEGATE"
 
 
 def version() -> str:
@@ -63,6 +69,53 @@ def open_model(path: Path, *, threads: int = 1, reference_kernels: bool = False)
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}")
     return LiteRTSession(interpreter, inputs[0], outputs[0])
+
+
+def profile(
+    path: Path, file: ModelFacts, images: np.ndarray | None, *, threads: int, batch: int, seconds: float
+) -> tuple[list[OperatorFigures], RuntimeFacts]:
+    """The operators of a file, and which of them XNNPACK took. See :mod:`optkit.runtimes`.
+
+    There are no times: neither LiteRT's Python interpreter nor the ``litert-benchmark`` in its package has a profile
+    of operators (2.3), so ``seconds`` are not used. The file is run once, to see that it can be.
+    """
+    del seconds
+    session = open_model(path, threads=threads)
+    pictures = _ports.generated(session.input, batch) if images is None else images[:batch]
+    session.feed(session.to_native(pictures))
+    session.invoke()
+    delegated = session.delegated_nodes()
+    facts = RuntimeFacts(
+        least_version=least_version(path, file),
+        optimization="XNNPACK delegate" if delegated else "LiteRT's own kernels (XNNPACK took no operator)",
+        nodes=len(file.operators),
+        delegated_nodes=delegated,
+    )
+    return _operators.listed(file), facts
+
+
+def least_version(path: Path, file: ModelFacts) -> str | None:
+    """Least runtime that has all operators of a file, as its converter noted in ``min_runtime_version``.
+
+    Returns:
+        Such as ``TensorFlow Lite 2.3.0``: the converter counts in TensorFlow's releases, where LiteRT comes from.
+        ``None`` where nothing is noted, and for int16 activations: the converter (2.21) makes its note before it
+        quantizes to int16, so that it says 1.5.0 in files whose kernels came with 2.3.0.
+    """
+    if any("int16" in operator.input_dtypes for operator in file.operators):
+        return None
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    for position in range(model.MetadataLength()):
+        note = model.Metadata(position)
+        if note.Name() == b"min_runtime_version":
+            buffer = model.Buffers(note.Buffer())
+            if buffer.DataLength():
+                # The converter pads the text with zeros, and leaves all zeros where it knows of no version.
+                text = buffer.DataAsNumpy().tobytes().rstrip(b"\0").decode("ascii", "replace")
+                return f"TensorFlow Lite {text}" if text else None
+    return None
 
 
 @contextmanager
@@ -127,6 +180,27 @@ class LiteRTSession:
     def fetch(self) -> np.ndarray:
         """A copy of the native output [batch, classes]."""
         return _ports.rows(self._interpreter.get_tensor(self._output_index))
+
+    def delegated_nodes(self) -> int:
+        """How many operators of the main graph XNNPACK took.
+
+        The interpreter keeps them in its list and appends a node for each group that was taken; who is in the group is
+        found from that node's outputs, back to its inputs.
+        """
+        nodes = self._interpreter._get_ops_details()  # noqa: SLF001  # nothing public lists the nodes
+        makers = {
+            int(tensor): node["index"] for node in nodes if node["op_name"] != _DELEGATE for tensor in node["outputs"]
+        }
+        taken: set[int] = set()
+        for group in (node for node in nodes if node["op_name"] == _DELEGATE):
+            given = {int(tensor) for tensor in group["inputs"]}
+            left = [int(tensor) for tensor in group["outputs"]]
+            while left:
+                maker = makers.get(left.pop())
+                if maker is not None and maker not in taken:
+                    taken.add(maker)
+                    left += [int(tensor) for tensor in nodes[maker]["inputs"] if int(tensor) not in given]
+        return len(taken)
 
 
 def _port(details: dict[str, Any]) -> Port:

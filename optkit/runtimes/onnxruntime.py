@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optkit.errors import InputError
 from optkit.readback import Port
-from optkit.runtimes import _ports
+from optkit.runtimes import _onnx_nodes, _ports
+from optkit.schema import RuntimeFacts
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
+
+    from optkit.readback import ModelFacts
+    from optkit.schema import OperatorFigures
 
 SUMMARY = "ONNX Runtime's CPU provider with all graph optimizations; models with one input and one output."
 SOURCE = "https://onnxruntime.ai"
@@ -30,6 +36,31 @@ _DTYPES = {
     "tensor(int32)": "int32",
     "tensor(int64)": "int64",
 }
+_PROVIDER = "CPUExecutionProvider"
+# Release: highest operator set of ONNX, of ONNX-ML, and highest IR version that it takes, for the releases that raised
+# one of them (https://onnxruntime.ai/docs/reference/compatibility.html, as published with 1.20).
+_RELEASES = {
+    "0.1": (8, 1, 3),
+    "0.3": (9, 1, 3),
+    "0.4": (10, 1, 5),
+    "1.0": (11, 2, 6),
+    "1.3": (12, 2, 7),
+    "1.6": (13, 2, 7),
+    "1.8": (14, 2, 7),
+    "1.9": (15, 2, 8),
+    "1.11": (16, 2, 8),
+    "1.12": (17, 3, 8),
+    "1.14": (18, 3, 8),
+    "1.15": (19, 3, 8),
+    "1.16": (19, 3, 9),
+    "1.17": (20, 4, 9),
+    "1.18": (21, 4, 10),
+}
+# Kernels allocate and pack in the first runs (design, section 7).
+_WARM_UP_RUNS = 5
+_LEAST_RUNS = 10
+# A profile takes some 600 bytes an event: this many keep it at 30 MB.
+_MOST_EVENTS = 50_000
 
 
 def version() -> str:
@@ -49,6 +80,67 @@ def open_model(path: Path, *, threads: int = 1) -> OnnxRuntimeSession:
     Raises:
         InputError: The file cannot be opened, with ONNX Runtime's reason.
     """
+    return _wrapped(_opened(path, _options(threads)), path)
+
+
+def profile(
+    path: Path, file: ModelFacts, images: np.ndarray | None, *, threads: int, batch: int, seconds: float
+) -> tuple[list[OperatorFigures], RuntimeFacts]:
+    """Times of the nodes that run, from ONNX Runtime's profile. See :mod:`optkit.runtimes`."""
+    with tempfile.TemporaryDirectory() as folder:
+        became = _optimized(path, threads, Path(folder))
+        options = _options(threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        native_session = _opened(path, options)
+        session = _wrapped(native_session, path)
+        pictures = _ports.generated(session.input, batch) if images is None else images[:batch]
+        session.feed(session.to_native(pictures))
+        for _ in range(_WARM_UP_RUNS):
+            session.invoke()
+        most = max(_LEAST_RUNS, _MOST_EVENTS // len(file.operators))
+        runs, end = 0, time.perf_counter() + seconds
+        while runs < _LEAST_RUNS or (runs < most and time.perf_counter() < end):
+            session.invoke()
+            runs += 1
+        trace = json.loads(Path(native_session.end_profiling()).read_text(encoding="utf-8"))
+    nodes = _onnx_nodes.with_tensors(_onnx_nodes.times(trace, _WARM_UP_RUNS), became)
+    facts = RuntimeFacts(
+        least_version=least_version(path, file),
+        optimization=f"ORT_ENABLE_ALL, {_PROVIDER}",
+        nodes=len(file.operators),
+        nodes_after_optimization=len(nodes),
+    )
+    return _onnx_nodes.figures(nodes, file, _onnx_nodes.file_graph(path)), facts
+
+
+def least_version(path: Path, file: ModelFacts) -> str | None:
+    """Least release that takes the file's operator sets and IR version, by ONNX Runtime's compatibility table.
+
+    Returns:
+        Such as ``ONNX Runtime 1.12``; ``None`` for operators of other domains than ONNX's own, which the table does
+        not list, and for operator sets and IR versions later than it.
+    """
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    sets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    domains = {kind.rpartition(":")[0] or "ai.onnx" for kind in (operator.kind for operator in file.operators)}
+    if not domains <= {"ai.onnx", "ai.onnx.ml"}:
+        return None
+    needed = (
+        sets.get("ai.onnx", 0) if "ai.onnx" in domains else 0,
+        sets.get("ai.onnx.ml", 0) if "ai.onnx.ml" in domains else 0,
+        model.ir_version,
+    )
+    for release, highest in _RELEASES.items():
+        if all(have >= need for have, need in zip(highest, needed, strict=True)):
+            return f"ONNX Runtime {release}"
+    return None
+
+
+def _options(threads: int) -> Any:
+    """The session options of everything that is opened here."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -57,12 +149,36 @@ def open_model(path: Path, *, threads: int = 1) -> OnnxRuntimeSession:
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = _ERRORS_ONLY
+    return options
+
+
+def _opened(path: Path, options: Any) -> Any:
+    import onnxruntime
+
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDER])
     except Exception as error:
         # ONNX Runtime's errors share no base but this one.
         reason = " ".join(str(error).split())
         raise InputError(f"ONNX Runtime cannot open {path}: {reason}; export the model again") from error
+
+
+def _optimized(path: Path, threads: int, folder: Path) -> Any:
+    """The graph that ONNX Runtime makes of a file, as an ONNX message without its larger tensors.
+
+    It is written by a session of its own, so that writing changes nothing in the one that is timed.
+    """
+    import onnx
+
+    options = _options(threads)
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    # Beside the graph, since one message holds no more than 2 GiB.
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "tensors")
+    _opened(path, options)
+    return onnx.load(folder / "optimized.onnx", load_external_data=False).graph
+
+
+def _wrapped(session: Any, path: Path) -> OnnxRuntimeSession:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}")

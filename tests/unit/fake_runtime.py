@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class FakeSession:
     """Ten outputs for any image; the work is some 30 µs of sines on one core."""
 
-    def __init__(self, k: float, fault: str | None, at: int) -> None:
+    def __init__(self, k: float, fault: str | None, at: int, most_batch: int) -> None:
+        self._most_batch = most_batch
         self._k, self._fault, self._at = k, fault, at
         self._calls = 0
         self._random = random.Random(1)
@@ -36,6 +37,8 @@ class FakeSession:
         return outputs
 
     def feed(self, native: np.ndarray) -> None:
+        if len(native) > self._most_batch:
+            raise ValueError(f"expected a batch of at most {self._most_batch}, found {len(native)}")
         self._native = native
 
     def invoke(self) -> None:
@@ -72,4 +75,4 @@ def open_model(path: Path, *, threads: int = 1) -> FakeSession:
     if behaviour["at"] == 0:
         fail(behaviour["fault"])
     print("this must not disturb the conversation")  # noqa: T201
-    return FakeSession(behaviour["k"], behaviour["fault"], behaviour["at"])
+    return FakeSession(behaviour["k"], behaviour["fault"], behaviour["at"], behaviour.get("most_batch", 1000))

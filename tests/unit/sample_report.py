@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from optkit.report.pictures import encode_png
 from optkit.schema import (
@@ -137,10 +138,10 @@ ROWS = (
 )
 
 
-def _confusion(dice: random.Random, wrong: int) -> list[list[int]]:
+def confusion(dice: random.Random, wrong: int, total: int) -> list[list[int]]:
     table = [[0] * 10 for _ in range(10)]
     for label in range(10):
-        table[label][label] = TEST_IMAGES // 10
+        table[label][label] = total // 10
     for _ in range(wrong):
         label, answer = dice.sample(range(10), 2)
         table[label][label] -= 1
@@ -245,7 +246,7 @@ def _variant(dice: random.Random, row: Row) -> Variant:
             total=TEST_IMAGES,
             top1=right / TEST_IMAGES,
             ci95=(right / TEST_IMAGES - 0.0021, right / TEST_IMAGES + 0.0018),
-            confusion=_confusion(dice, TEST_IMAGES - right),
+            confusion=confusion(dice, TEST_IMAGES - right, TEST_IMAGES),
             versus_baseline=versus,
             versus_control=versus if "prune" in row.name else None,
         ),
@@ -310,28 +311,34 @@ def _picture(index: int) -> str:
     return encode_png(bytes(pixels), width=28, height=28)
 
 
+# What does not depend on what was measured.
+REPORT_FACTS: dict[str, Any] = {
+    "schema_version": 1,
+    "optkit_version": "0.1.0",
+    "created": "2031-02-03T04:05:06Z",
+    "environment": Environment(
+        cpu_model="Synthetic CPU 9000",
+        cpu_flags=["avx2", "avx512_vnni", "fma", "sse2"],
+        cores=2,
+        memory_bytes=24 * 2**30,
+        os="Linux 6.1 (synthetic)",
+        python="3.11.7",
+        packages={"ai-edge-litert": "2.3.0", "onnxruntime": "1.31.0", "tensorflow": "2.21.0"},
+        load_average_before=(1.9, 1.2, 0.8),
+        load_average_after=(1.1, 1.1, 0.9),
+    ),
+}
+
+
 def sample_report() -> Report:
     """24 files and one that failed, in two formats; the same on every call."""
     dice = random.Random(7)
     variants = [*(_variant(dice, row) for row in ROWS), failed_variant()]
     shown = sorted({flip.index for variant in variants for flip in variant.flips})
     return Report(
-        schema_version=1,
-        optkit_version="0.1.0",
-        created="2031-02-03T04:05:06Z",
+        **REPORT_FACTS,
         command="optkit compress --seed 7 --out example",
         warnings=["load average 1.9 on 2 cores before measuring: other work was running"],
-        environment=Environment(
-            cpu_model="Synthetic CPU 9000",
-            cpu_flags=["avx2", "avx512_vnni", "fma", "sse2"],
-            cores=2,
-            memory_bytes=24 * 2**30,
-            os="Linux 6.1 (synthetic)",
-            python="3.11.7",
-            packages={"ai-edge-litert": "2.3.0", "onnxruntime": "1.31.0", "tensorflow": "2.21.0"},
-            load_average_before=(1.9, 1.2, 0.8),
-            load_average_after=(1.1, 1.1, 0.9),
-        ),
         data=DataFacts(
             name="mnist",
             sha256="0f" * 32,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import model_files
 import msgspec
 import numpy as np
 import pytest
@@ -16,13 +17,16 @@ import pytest
 from optkit.errors import EnvironmentFailedError, InputError
 from optkit.measure import latency_worker as worker
 from optkit.measure.fresh_process import WorkerDiedError, converse
-from optkit.measure.latency import (
-    FileTimes,
-    LatencyResult,
+from optkit.measure.latency import FileTimes, LatencyResult, ScaledTimes, measure_latency
+from optkit.measure.latency_figures import (
     doubts,
-    measure_latency,
+    half_width,
     noise_floor,
+    scaling,
+    stopping,
     summarize,
+    until_narrow,
+    widest,
 )
 
 if TYPE_CHECKING:
@@ -102,7 +106,7 @@ def test_the_harness_sees_how_often_a_runtime_does_the_work(
 def test_the_headline_is_near_a_plain_loop(measured: tuple[LatencyResult, list[float]]) -> None:
     from fake_runtime import FakeSession
 
-    session = FakeSession(1.0, None, 0)
+    session = FakeSession(1.0, None, 0, 1)
     times = []
     for _ in range(3000):
         start = time.perf_counter_ns()
@@ -179,13 +183,30 @@ def test_numbers_out_of_range_are_refused(folder: Path, options: dict[str, float
         measure(folder, [good], good, **options)
 
 
+def test_batches_and_generated_inputs(folder: Path, tmp_path: Path) -> None:
+    path = model_files.write_onnx(tmp_path, model_files.network(), "fp32")
+    result = measure_latency([path], path, None, log=folder / "log.txt", scaling=[(1, 8)], processes=1)
+    assert result.failures == {}
+    assert [(one.threads, one.batch) for one in result.scaled] == [(1, 8)]
+    assert result.scaled[0].times.blocks_us[0][0] > 0
+
+
+def test_a_batch_that_a_file_cannot_run_is_told_and_the_rest_measured(folder: Path) -> None:
+    good = fake(folder, "only-one", fault="raise", at=0)
+    good.write_text(json.dumps({"k": 1.0, "fault": None, "at": 0, "most_batch": 1}))
+    result = measure(folder, [good], good, processes=1, scaling=[(1, 4)])
+    assert list(result.times) == [str(good)]
+    assert result.scaled == []
+    assert result.scaling_failures[0][:3] == (str(good), 1, 4)
+
+
 def test_leaving_early_ends_the_process(folder: Path) -> None:
-    job = {"files": [], "opener": OPENER, "images": str(folder / "images.npy")}
+    job: dict[str, object] = {"opener": OPENER, "images": str(folder / "images.npy")}
     bad = fake(folder, "hanging", fault="hang", at=5)
     place = folder / "place"
     place.write_bytes(b"\0" * 4)
-    numbers = {"threads": 1, "batch": 1, "seconds": 0.1, "calls": 1, "seed": 0}
-    job |= {"files": [str(bad)], "place": str(place), **numbers}
+    sessions = [{"path": str(bad), "threads": 1, "batch": 1}]
+    job |= {"sessions": sessions, "place": str(place), "seconds": 0.1, "calls": 1, "seed": 0}
     started = time.monotonic()
     messages = converse("optkit.measure.latency_worker", job, folder / "log.txt")
     assert next(messages)["event"] == "opened"
@@ -221,6 +242,8 @@ def result_of(blocks: list[list[float]], copy: list[list[float]], **changes: obj
     return msgspec.structs.replace(made, **changes)
 
 
+STEADY = [[10.0, 10.0, 10.0]] * 3
+WIDE = [[10.0, 12.0, 9.0], [8.0, 13.0, 11.0], [14.0, 7.0, 10.0]]
 QUIET = [[10.0, 11.0], [20.0, 21.0, 22.0], [100.0, 101.0, 102.0, 103.0, 104.0]]
 
 
@@ -260,9 +283,56 @@ def test_a_difference_inside_the_noise_floor_is_none() -> None:
 
 
 def test_other_load_is_a_doubt() -> None:
-    assert doubts(result_of(QUIET, QUIET)) == []
-    assert "50%" in doubts(result_of(QUIET, QUIET, processor_share=[1.0, 0.5]))[0]
-    assert doubts(result_of(QUIET, QUIET, processor_share=[0.5], threads=2)) == []
+    assert doubts(result_of(STEADY, STEADY)) == []
+    assert "50%" in doubts(result_of(STEADY, STEADY, processor_share=[1.0, 0.5]))[0]
+    assert doubts(result_of(STEADY, STEADY, processor_share=[0.5], threads=2)) == []
+
+
+def test_a_machine_that_changes_its_speed_is_a_doubt() -> None:
+    slower = [[10.0, 10.1, 10.0, 12.0, 12.1, 12.0]] * 3
+    assert "by 20%" in doubts(result_of(slower, slower))[0]
+    # Between processes as within one; the file's own figure says it as well.
+    result = result_of([[10.0] * 3, [12.0] * 3, [10.0] * 3], [[10.0] * 3, [12.0] * 3, [10.0] * 3])
+    assert "by 20%" in doubts(result)[0]
+    assert "by 20% between processes" in summarize(result, "a.tflite").doubts[0]
+
+
+def test_measuring_goes_on_until_intervals_are_narrow_or_time_is_up() -> None:
+    narrow, wide = result_of(STEADY, STEADY, seconds=6.0), result_of(STEADY, WIDE, seconds=6.0)
+    assert widest(narrow) == pytest.approx(0, abs=1e-9)
+    assert half_width(0.98, 1.0204081632653061) == pytest.approx(half_width(1.96, 2.0408163265306123))
+    assert not until_narrow(0.02, 60)(narrow)
+    assert until_narrow(0.02, 60)(wide)
+    # Another process would take 2 s.
+    assert not until_narrow(0.02, 7.9)(wide)
+    assert stopping(narrow, 0.02).reason == "narrow enough"
+    found = stopping(wide, 0.02)
+    assert (found.reason, found.format, found.processes, found.seconds) == ("time is up", "tflite", 3, 6.0)
+    assert found.reached_width is not None
+    assert found.reached_width > 0.02
+    assert stopping(wide, None).reason == "fixed"
+    assert stopping(msgspec.structs.replace(narrow, times={}, copy=None), 0.02).reached_width is None
+
+
+def test_an_interval_that_is_too_wide_is_a_doubt_beside_its_number() -> None:
+    wide = [[value * factor for value in row] for row, factor in zip(STEADY, (0.4, 0.5, 0.6), strict=True)]
+    result = result_of(STEADY, STEADY)
+    times = result.times | {"b.tflite": msgspec.structs.replace(result.times["b.tflite"], blocks_us=wide)}
+    found = summarize(msgspec.structs.replace(result, times=times), "b.tflite", wanted_width=0.02)
+    assert "too few samples" in found.doubts[0]
+    assert summarize(result, "b.tflite", wanted_width=0.02).doubts == []
+
+
+def test_images_per_second_at_other_batches() -> None:
+    result = result_of(STEADY, STEADY)
+    eight = msgspec.structs.replace(
+        result.times["a.tflite"], blocks_us=[[value * 4 for value in row] for row in STEADY]
+    )
+    first, second = scaling(msgspec.structs.replace(result, scaled=[ScaledTimes("a.tflite", 1, 8, eight)]), "a.tflite")
+    assert (first.batch, first.images_per_second, first.throughput) == (1, pytest.approx(1e5), None)
+    assert (second.batch, second.p50_us, second.images_per_second) == (8, 40.0, pytest.approx(2e5))
+    assert second.throughput is not None
+    assert second.throughput.ratio == pytest.approx(2)
 
 
 @pytest.mark.parametrize(
@@ -276,8 +346,8 @@ def test_slow_files_make_fewer_cycles(call_seconds: list[float], cycles: int) ->
 
 
 def test_images_are_rotated() -> None:
-    images = np.arange(5)
-    assert [worker.image_batch(images, at, 2).tolist() for at in range(4)] == [[0, 1], [2, 3], [4, 0], [1, 2]]
+    timed = worker.Timed(0, None, np.arange(5), 2)
+    assert [timed.real(at).tolist() for at in range(4)] == [[0, 1], [2, 3], [4, 0], [1, 2]]
 
 
 def test_interrupted_groups_are_left_out_and_long_ones_are_not() -> None:

@@ -4,6 +4,7 @@ import re
 
 import msgspec
 import pytest
+from sample_benchmark import NOT_QUIET, SPREAD, sample_benchmark
 from sample_report import sample_report
 
 from optkit.report.markdown import render
@@ -112,3 +113,51 @@ def test_a_report_without_a_choice_or_measurements_is_still_one() -> None:
     assert "Load average not known" in text
     assert "None" not in text
     assert "No file" in render(replace(empty, variants=[]))
+
+
+BENCHMARK = sample_benchmark()
+
+
+def test_a_benchmark_starts_with_what_was_measured_and_has_no_columns_on_accuracy() -> None:
+    text = render(BENCHMARK)
+    assert text.split("\n\n")[1].startswith("- mobile-int8.tflite is among the fastest: 3,015 µs a call, 3.12× ")
+    assert text.split("\n\n")[2].startswith("Nothing is recommended: that is decided on validation data")
+    assert "**No file is recommended**" not in text
+    rows = {row[0]: row for row in cells(text.partition("## onnx")[0])}
+    assert len(rows["file"]) == 10
+    assert "test accuracy [95 %]" not in rows["file"]
+    assert rows["mobile-int8"][1:3] == ["3,737,312", "3.74×"]
+    assert "test accuracy [95 %]" in render(sample_benchmark(data=True))
+    assert "accuracy is that of" not in text.lower()
+    for absent in ("None", "fp32", "validation data on"):
+        assert absent not in text
+
+
+def test_doubts_stand_beside_the_time_and_are_told() -> None:
+    text = render(BENCHMARK)
+    rows = {row[0]: row for row in cells(text.partition("## onnx")[2].partition("## keras")[0])}
+    assert rows["mobile-qdq"][5] == "4,482 µs (?1,2)"
+    assert f"- (?1) {SPREAD}\n- (?2) {NOT_QUIET}\n" in text
+    assert "## Doubts about times" not in render(REPORT)
+
+
+def test_batches_threads_and_runtimes_are_tables() -> None:
+    text = render(BENCHMARK)
+    points = cells(text.partition("## Batches and threads")[2].partition("## How")[0])
+    assert len(points) == 2 + 6 * 6
+    assert points[7] == ["mobile.tflite", "2", "32", "145 ms", "220 [214, 227]", "2.1× [2.0, 2.1]", "more"]
+    assert "| mobile.onnx | onnxruntime 1.31.0 | 1.8 | all (level 99) | 103 nodes, 57 left after optimization |" in text
+    assert "`variants[].operators`" in text
+    assert "## Batches" not in render(REPORT)
+
+
+def test_why_measuring_ended_and_what_it_was_measured_on_are_told() -> None:
+    text = render(BENCHMARK)
+    assert (
+        "- onnx: time was up after 60 s: the widest interval is ±4.1 % where ±2 % was wanted (7 processes).\n" in text
+    )
+    assert "No data were given: files were timed on generated inputs" in text
+    with_data = render(sample_benchmark(data=True))
+    assert f"SHA-256 `{'1e' * 32}`; 2,000 test.\n" in with_data
+    assert "Calibration" not in with_data
+    assert "Choices were made on validation data" not in with_data

@@ -135,13 +135,13 @@ def test_nothing_to_choose_from() -> None:
     assert pareto([failed_variant()]) == []
 
 
-def test_the_baseline_is_fp32_else_the_first_file_that_is_compared_with_none() -> None:
+def test_the_baseline_is_the_marked_file_else_fp32() -> None:
     variants = sample_report().variants
     assert baseline_of(variants, "onnx").name == "fp32"
-    mine = replace(FP32, name="mine", latency=None, accuracy=None)
-    assert baseline_of([made("compared"), mine, replace(mine, name="later")], "tflite") is mine
+    mine = replace(FP32, name="mine", is_baseline=True)
+    assert baseline_of([FP32, mine, made("other")], "tflite") is mine
+    assert baseline_of([made("other"), FP32], "tflite") is FP32
     assert baseline_of(variants, "other") is None
-    assert baseline_of([mine, FP32], "tflite") is FP32
 
 
 def test_controls_are_the_files_that_were_only_trained_on() -> None:

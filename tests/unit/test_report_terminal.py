@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from sample_report import sample_report
+from sample_benchmark import NOT_QUIET, SPREAD, sample_benchmark, single_file
+from sample_report import failed_variant, sample_report
 
 from optkit.report.terminal import MARK, show
 
@@ -124,3 +125,91 @@ def test_names_are_not_markup() -> None:
 def test_no_choice_is_said_to_be_none() -> None:
     assert "No file is recommended" in shown(replace(REPORT, recommendation=None))
     assert MARK not in shown(replace(REPORT, recommendation=None))
+
+
+BENCHMARK = sample_benchmark()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("report", [BENCHMARK, sample_benchmark(data=True), single_file()])
+def test_a_benchmark_fits_as_well(report: Report, width: int) -> None:
+    assert max(map(len, shown(report, width=width).splitlines())) <= width
+
+
+def test_without_data_the_columns_on_accuracy_give_way_to_more_on_time() -> None:
+    text = shown(BENCHMARK)
+    assert "acc. %" not in text
+    assert "gained" not in text
+    row = next(line for line in text.splitlines() if line.startswith("  mobile-int8 "))
+    assert row.split() == [
+        "mobile-int8",
+        "3,737",
+        "3.74×",
+        "4.17×",
+        "23.6",
+        "3,015",
+        "3,292",
+        "11.2",
+        "3.12×",
+        "[3.07,",
+        "3.17]",
+        "faster",
+    ]
+    assert "acc. %" in shown(sample_benchmark(data=True))
+
+
+def test_without_validation_data_what_was_measured_leads_and_nothing_failed() -> None:
+    text = " ".join(shown(BENCHMARK).split())
+    assert "mobile-int8.tflite is among the fastest: 3,015 µs a call, 3.12× [3.07, 3.17] faster" in text
+    assert "mobile-qdq.onnx is the smallest: 3,690,021 bytes" in text
+    assert "Nothing is recommended: that is decided on validation data, and there were none." in text
+    assert "No file is recommended" not in text
+
+
+def test_a_time_in_doubt_has_a_mark_and_its_sentence_below() -> None:
+    lines = shown(BENCHMARK).splitlines()
+    assert "9,508 ?1 " in next(line for line in lines if line.startswith("  mobile-fp16 "))
+    assert "4,482 ?1,2 " in next(line for line in lines if line.startswith("  mobile-qdq "))
+    assert "?" not in next(line for line in lines if line.startswith("  mobile-int8 "))
+    assert f"?1 {SPREAD}" in lines
+    assert f"?2 {NOT_QUIET}" in lines
+    assert "?" not in shown()
+
+
+def test_why_measuring_ended_is_one_line_a_format() -> None:
+    lines = shown(BENCHMARK).splitlines()
+    assert "tflite: measured in 5 processes until every interval was within ±2 %." in lines
+    assert "onnx: time was up after 60 s: the widest interval is ±4.1 % where ±2 % was wanted (7 processes)." in lines
+
+
+def test_other_batches_and_threads_are_a_table() -> None:
+    lines = shown(BENCHMARK).splitlines()
+    rows = lines[lines.index("onnx: batches and threads") + 3 :]
+    assert rows[0].split() == ["mobile", "1", "1", "6,102", "164", "–", "–"]
+    assert rows[5].split() == ["2", "32", "94,112", "340", "2.1×", "[2.0,", "2.1]", "more"]
+    assert "keras: batches and threads" not in lines
+    assert "batches and threads" not in shown()
+
+
+def test_the_reference_is_called_by_its_name_where_that_is_not_fp32() -> None:
+    text = " ".join(shown(BENCHMARK).split())
+    assert "against the reference (mobile.tflite, mobile.onnx, mobile.keras) of the same format" in text
+    assert "fp32" not in text
+    assert "against fp32 of the same format" in " ".join(shown().split())
+
+
+def test_a_failed_file_is_marked_in_a_table_without_accuracy_too() -> None:
+    failed = replace(failed_variant(), recipe=None, name="broken")
+    row = next(
+        line
+        for line in shown(replace(BENCHMARK, variants=[*BENCHMARK.variants, failed])).splitlines()
+        if line.startswith("  broken ")
+    )
+    assert row.split()[1] == "FAILED"
+
+
+def test_ascii_has_a_plus_and_a_minus() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    show(BENCHMARK, stream=stream, width=100)
+    stream.seek(0)
+    assert "within +/-2 %" in stream.read()

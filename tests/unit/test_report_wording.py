@@ -110,3 +110,31 @@ def test_no_technique_is_credited_with_what_training_did(
     text = wording.cost(replace(CHOSEN, accuracy=accuracy), BASE)
     assert words in text
     assert ("control" in text) == bool(words)
+
+
+def test_what_a_check_saw_is_written_the_same_before_and_after_json() -> None:
+    assert [wording.observed(value) for value in (None, "opened", 2, 2.0, 0.9991, 1e-7, 1_730_112)] == [
+        "–",
+        "opened",
+        "2",
+        "2",
+        "0.9991",
+        "1e-07",
+        "1,730,112",
+    ]
+
+
+def test_the_reference_is_fp32_only_where_all_are() -> None:
+    assert (wording.reference(VARIANTS), wording.reference_file(VARIANTS)) == ("fp32", "the fp32 file")
+    named = replace(BASE, name="mine", is_baseline=True)
+    assert (wording.reference([named]), wording.reference_file([named])) == (
+        "the reference",
+        "the reference, mine.tflite",
+    )
+    mixed = [named, *(v for v in VARIANTS if v.format == "onnx")]
+    assert (wording.reference(mixed), wording.reference_file(mixed)) == ("the reference", "the reference")
+    assert wording.reference([]) == "the reference"
+
+
+def test_bytes_of_nothing_are_no_ratio() -> None:
+    assert wording.size_ratio(replace(CHOSEN, size=replace(CHOSEN.size, file_bytes=0)), BASE) is None

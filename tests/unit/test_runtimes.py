@@ -186,3 +186,41 @@ def test_a_run_is_silent_and_needs_no_tensorflow(tmp_path: Path, file_format: st
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def port(*shape: int, dtype: str = "float32") -> Port:
+    return Port("image", dtype, (-1, *shape), None, None)
+
+
+def test_images_are_arranged_as_the_input_takes_them() -> None:
+    nhwc = np.arange(2 * 4 * 5 * 3, dtype=np.float32).reshape(2, 4, 5, 3)
+    assert np.array_equal(_ports.to_native(nhwc, port(4, 5, 3)), nhwc)
+    nchw = _ports.to_native(nhwc, port(3, 4, 5))
+    assert np.array_equal(nchw, nhwc.transpose(0, 3, 1, 2))
+    assert nchw.flags.c_contiguous
+    # Data may come with channels first as well.
+    assert np.array_equal(_ports.to_native(nchw, port(4, 5, 3)), nhwc)
+    assert np.array_equal(_ports.to_native(nhwc, port(60)), nhwc.reshape(2, 60))
+    assert np.array_equal(_ports.to_native(nhwc.reshape(2, 60), port(4, 5, 3)), nhwc)
+    # Dynamic height and width.
+    assert np.array_equal(_ports.to_native(nhwc, port(3, -1, -1)), nchw)
+    grey = np.arange(2 * 4 * 5, dtype=np.float32).reshape(2, 4, 5)
+    assert _ports.to_native(grey, port(4, 5, 1)).shape == (2, 4, 5, 1)
+    assert _ports.to_native(grey, port(1, 4, 5)).shape == (2, 1, 4, 5)
+    assert _ports.to_native(grey[..., None], port(4, 5)).shape == (2, 4, 5)
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3), (4, 15), (2, 2, 15), (3, 5, 4), (61,)])
+def test_an_arrangement_that_would_mix_up_pixels_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="give data of that shape"):
+        _ports.to_native(np.zeros((2, 4, 5, 3), np.float32), port(*shape))
+
+
+def test_inputs_are_generated_in_the_files_own_shape() -> None:
+    made = _ports.generated(port(3, 4, 5), 7)
+    assert (made.shape, made.dtype) == ((7, 3, 4, 5), np.float32)
+    assert 0 <= made.min() < 0.1
+    assert 0.9 < made.max() < 1
+    assert np.array_equal(made, _ports.generated(port(3, 4, 5), 7))
+    with pytest.raises(InputError, match="--data"):
+        _ports.generated(port(3, -1, -1), 7)

@@ -1,0 +1,125 @@
+"""``optkit benchmark``: measure model files that are there already."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from optkit.errors import InputError, PartialError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AFTER_INTERRUPT = "nothing was written."
+
+
+@click.command(name="benchmark")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    metavar="NAME|FILE",
+    help="mnist, or a .npz with x_test and y_test (x_val and y_val for a recommendation), or a .npy of images. "
+    "Without it inputs are generated and accuracy is not measured.",
+)
+@click.option("--scale", type=float, help="Multiply the images of a data file, e.g. by 0.00392156862745098.")
+@click.option("--threads", default="1", metavar="N[,N...]", help="Threads; several give a scaling table (default 1).")
+@click.option("--batch", default="1", metavar="B[,B...]", help="Images in a call; several give a curve (default 1).")
+@click.option("--baseline", type=click.Path(path_type=Path), help="Reference of its format (default the first file).")
+@click.option("--min-time", default=1.0, show_default=True, help="Seconds that each file is timed at least.")
+@click.option("--max-time", default=60.0, show_default=True, help="Seconds for timing the files of a format at most.")
+@click.option(
+    "--width",
+    default=0.02,
+    show_default=True,
+    help="Stop when every speed-up is known to this fraction (half of its 95 % interval).",
+)
+@click.option("--prefer", metavar="size|latency|accuracy", default="size", help="What to recommend by (default size).")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random orders and generated inputs.")
+@click.option("--json", "json_path", metavar="OUT", help="Write report.json to this file; - for the screen.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.md and report.html.")
+def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **options: Any) -> None:
+    """Measure .tflite, .onnx and .keras files side by side: speed, size, memory and, with data, accuracy.
+
+    Files of one format are timed interleaved, in fresh processes, until every interval is narrow enough or the time
+    is up. The first file of a format is the reference of the others.
+    """
+    from optkit import store
+    from optkit.cli.progress import Display
+    from optkit.pipeline.benchmark import Options, benchmark
+    from optkit.report import json_file, terminal
+    from optkit.report.folder import write_report
+
+    options["threads"] = _numbers("--threads", options["threads"])
+    options["batch"] = _numbers("--batch", options["batch"])
+    target = None if json_path in {None, "-"} else Path(str(json_path))
+    if target is not None and (target.is_dir() or not target.absolute().parent.is_dir()):
+        raise InputError(f"--json expects a file in a folder that is there, found {target}; choose another")
+    with _log(out) as log:
+        with Display() as display:
+            report = benchmark(
+                files,
+                Options(**options),
+                command=shlex.join(["optkit", *sys.argv[1:]]),
+                log=log,
+                on_event=display.update,
+            )
+        if target is not None:
+            store.write_bytes(target, json_file.to_json(report))
+        if out is not None:
+            write_report(report, out)
+        if json_path == "-":
+            click.echo(json_file.to_json(report).decode(), nl=False)
+        else:
+            terminal.show(report, out)
+        failed = [Path(variant.path).name for variant in report.variants if variant.status == "failed"]
+        if failed:
+            raise PartialError(
+                f"{len(failed)} of {len(report.variants)} files failed: {', '.join(failed)}; "
+                "the reasons stand with them in the report"
+            )
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    """``1,2,4`` as numbers, each once.
+
+    Raises:
+        InputError: Something else.
+    """
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise InputError(f"{option} expects whole numbers such as 1 or 1,2,4, found {text!r}") from error
+
+
+@contextmanager
+def _log(out: Path | None) -> Iterator[Path]:
+    """Where runtimes print to: the folder's log.txt, or a temporary file that is kept only when something failed.
+
+    Raises:
+        InputError: The folder cannot be made or written.
+    """
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "log.txt").open("ab").close()
+        except OSError as error:
+            raise InputError(
+                f"--out expects a folder that can be written, found {out}: {error.strerror}; choose another"
+            ) from error
+        yield out / "log.txt"
+        return
+    descriptor, name = tempfile.mkstemp(prefix="optkit-benchmark-", suffix=".log")
+    os.close(descriptor)
+    log = Path(name)
+    try:
+        yield log
+    finally:
+        if sys.exc_info()[0] is None or not log.stat().st_size:
+            log.unlink()

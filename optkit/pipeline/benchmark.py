@@ -1,0 +1,334 @@
+"""Measures model files that no optkit run made, and makes the same report of them.
+
+A file that cannot be used is listed with the reason, and the others are measured.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+import optkit
+from optkit import environment, readback, registry, store
+from optkit.data._evaluation import load_evaluation
+from optkit.errors import InputError, nearest
+from optkit.measure.latency import measure_latency
+from optkit.measure.latency_figures import doubts, noise_floor, scaling, stopping, summarize, until_narrow
+from optkit.measure.memory import measure_memory
+from optkit.measure.operators import measure_operators
+from optkit.measure.size import measure_compute, measure_size
+from optkit.pipeline import judge
+from optkit.pipeline.progress import Schedule
+from optkit.report import recommend
+from optkit.schema import SCHEMA_VERSION, DataFacts, NoiseFloor, Report, Stopping, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optkit.data._evaluation import Evaluation
+    from optkit.measure.latency import LatencyResult
+    from optkit.pipeline.progress import OnEvent
+
+# Of the interval of a speed-up, relative: narrow enough to tell 5 % from nothing.
+WANTED_WIDTH = 0.02
+MOST_SECONDS = 60.0
+LEAST_PROCESSES = 3
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How to measure.
+
+    Attributes:
+        data: A data set of the package, or a data file; inputs are generated when ``None``.
+        scale: Multiplies the images of a data file.
+        threads: Threads of the runtime; the first is the headline's.
+        batch: Images in a call; the first is the headline's.
+        min_time: Seconds that each file is timed at least.
+        max_time: Seconds after which measuring one format ends, even when an interval is wider than wanted.
+        width: Half width wanted of a speed-up's 95 % interval, relative.
+        baseline: The file that others of its format are held against; the first of each format by default.
+        prefer: What the recommendation optimizes, where there are validation data.
+        seed: Of the orders, of generated inputs and of the bootstrap.
+    """
+
+    data: str | None = None
+    scale: float | None = None
+    threads: tuple[int, ...] = (1,)
+    batch: tuple[int, ...] = (1,)
+    min_time: float = 1.0
+    max_time: float = MOST_SECONDS
+    width: float = WANTED_WIDTH
+    baseline: Path | None = None
+    prefer: str = "size"
+    seed: int = 0
+
+
+class _Run(NamedTuple):
+    """What the steps of one benchmark share."""
+
+    options: Options
+    evaluation: Evaluation | None
+    images: judge.Images
+    log: Path
+    schedule: Schedule
+
+
+def benchmark(
+    files: Sequence[Path], options: Options, *, command: str, log: Path, on_event: OnEvent = lambda _: None
+) -> Report:
+    """Measure model files.
+
+    Args:
+        files: ``.tflite``, ``.onnx`` and ``.keras`` files in any mix.
+        options: How to measure.
+        command: The command to note as the one that makes it again.
+        log: Gets what the runtimes print.
+        on_event: Receives progress.
+
+    Returns:
+        The report; a file that failed has ``status == "failed"`` and the reasons.
+
+    Raises:
+        InputError: An option is out of range, a file is not there, or none of them can be used.
+    """
+    _check(options)
+    variants = _named(files, options.baseline)
+    evaluation = None if options.data is None else load_evaluation(options.data, scale=options.scale)
+    formats = list(dict.fromkeys(variant.format for variant in variants))
+    schedule = Schedule(_expected_seconds(variants, options, evaluation), on_event)
+    before = environment.describe()
+    floors, stops, warnings = [], [], []
+    with tempfile.TemporaryDirectory(prefix="optkit-benchmark-") as scratch:
+        images = judge.write_images(evaluation, Path(scratch))
+        run = _Run(options, evaluation, images, log, schedule)
+        done: list[Variant] = []
+        answers: judge.Answers = {}
+        for file_format in formats:
+            own = [variant for variant in variants if variant.format == file_format]
+            measured = _measure_format(own, run)
+            done += measured.variants
+            answers |= measured.answers
+            floors += measured.floors
+            stops += measured.stops
+            warnings += [f"{file_format}: {warning}" for warning in measured.warnings]
+    if not any(variant.latency is not None for variant in done):
+        reasons = "; ".join(f"{variant.path}: {' '.join(variant.failures)}" for variant in done)
+        raise InputError(f"none of the files can be measured: {reasons}")
+    if evaluation is None:
+        warnings.insert(0, "no data given: inputs were generated, and accuracy is not measured; give --data")
+    after = environment.with_load_after(before)
+    done = [judge.explained(variant, done, after) for variant in done]
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        optkit_version=optkit.__version__,
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        command=command,
+        warnings=warnings,
+        environment=after,
+        data=_data_facts(evaluation),
+        noise_floor=floors,
+        recommendation=judge.choose(done, answers, evaluation, options.prefer),
+        pareto=recommend.pareto(done) if evaluation is not None and evaluation.validation is not None else [],
+        skipped=[],
+        training=[],
+        variants=done,
+        pictures=judge.pictures(done, evaluation),
+        stopping=stops,
+    )
+
+
+def _check(options: Options) -> None:
+    """Refuse what is out of range.
+
+    Raises:
+        InputError: Some option is.
+    """
+    for name, numbers in (("--threads", options.threads), ("--batch", options.batch)):
+        if not numbers or min(numbers) < 1:
+            raise InputError(f"{name} expects numbers from 1 on, found {', '.join(map(str, numbers)) or 'none'}")
+    for name, seconds in (("--min-time", options.min_time), ("--max-time", options.max_time)):
+        if not 0 < seconds <= 86_400:
+            raise InputError(f"{name} expects seconds over 0 and at most a day, found {seconds:g}")
+    if options.prefer not in recommend.PREFERENCES:
+        hint = nearest(options.prefer, list(recommend.PREFERENCES))
+        raise InputError(f"--prefer expects what to recommend by, found {options.prefer!r}: {hint}")
+    if not 0 < options.width < 1:
+        raise InputError(f"--width expects a fraction between 0 and 1, such as 0.02, found {options.width:g}")
+
+
+def _named(files: Sequence[Path], baseline: Path | None) -> list[Variant]:
+    """A record for each file, the baseline first, with a name of its own.
+
+    Raises:
+        InputError: A file is not there or of no known kind, or the baseline is not among them.
+    """
+    suffixes = [f".{registry.load('runtimes', name).FORMAT}" for name in registry.names("runtimes")]
+    paths: list[Path] = []
+    for path in files:
+        if path.suffix not in suffixes:
+            raise InputError(
+                f"expected files that end in {', '.join(suffixes)}, found {path}: {nearest(path.suffix, suffixes)}"
+            )
+        if not path.is_file():
+            raise InputError(f"expected a model file at {path}, found {'a folder' if path.is_dir() else 'nothing'}")
+        if not any(path.samefile(other) for other in paths):
+            paths.append(path)
+    if baseline is not None:
+        first = [path for path in paths if baseline.exists() and path.samefile(baseline)]
+        if not first:
+            raise InputError(f"--baseline expects one of the files that are measured, found {baseline}")
+        paths = [*first, *(path for path in paths if path not in first)]
+    records: list[Variant] = []
+    for path in paths:
+        runtime = registry.by_format("runtimes", path.suffix.lstrip("."))
+        records.append(
+            Variant(
+                name=_free_name(path, records),
+                format=runtime.FORMAT,
+                runtime=f"{runtime.__name__.rpartition('.')[2]} {runtime.version()}",
+                recipe=None,
+                path=path.resolve().as_posix(),
+                sha256=store.sha256_file(path),
+                status="ok",
+            )
+        )
+    return records
+
+
+def _free_name(path: Path, records: list[Variant]) -> str:
+    """The file's name in the letters that names have; with its folder's, or a number, where it is taken."""
+    taken = {(record.name, f".{record.format}") for record in records}
+
+    def plain(text: str) -> str:
+        return re.sub(r"[^a-z0-9.+-]+", "-", text.lower()).strip("-") or "file"
+
+    names = [plain(path.stem), plain(f"{path.resolve().parent.name}-{path.stem}")]
+    names += [f"{names[0]}-{number}" for number in range(2, len(records) + 3)]
+    return next(name for name in names if (name, path.suffix) not in taken)
+
+
+class _Measured(NamedTuple):
+    variants: list[Variant]
+    floors: list[NoiseFloor]
+    stops: list[Stopping]
+    warnings: list[str]
+    answers: judge.Answers
+
+
+def _measure_format(variants: list[Variant], run: _Run) -> _Measured:
+    """Everything about the files of one format."""
+    failures: dict[str, str] = {}
+    left = list(variants)
+    result: LatencyResult | None = None
+    while left:
+        result = _latency(left, run)
+        failures |= result.failures
+        left = [variant for variant in left if variant.path not in failures]
+        if result.baseline not in failures:
+            break
+    warnings = [] if result is None else doubts(result)
+    done = []
+    if left and left[0] is not variants[0]:
+        warnings.append(f"{variants[0].name} cannot be measured: {left[0].name} is the reference in its place")
+    for variant in variants:
+        if result is None or variant.path in failures:
+            done.append(_failed(variant, failures.get(variant.path, "not measured")))
+            continue
+        made, own_warnings = _figures(variant, left[0], result, run)
+        warnings += own_warnings
+        done.append(made)
+    done, answers = judge.with_accuracy(done, run.evaluation, run.images, run.log, run.schedule)
+    if result is None or not left:
+        return _Measured(done, [], [], warnings, answers)
+    floor = noise_floor(result)
+    return _Measured(done, [floor] if floor else [], [stopping(result, run.options.width)], warnings, answers)
+
+
+def _failed(variant: Variant, reason: str) -> Variant:
+    return msgspec.structs.replace(variant, status="failed", failures=[reason])
+
+
+def _latency(variants: list[Variant], run: _Run) -> LatencyResult:
+    options, file_format = run.options, variants[0].format
+    # TensorFlow takes its threads once per process.
+    threads = options.threads[:1] if file_format == "keras" else options.threads
+    name = f"latency of {file_format} files"
+    run.schedule.advance("measure", name, 0.0)
+    result = measure_latency(
+        [Path(variant.path) for variant in variants],
+        Path(variants[0].path),
+        run.images.test,
+        log=run.log,
+        threads=options.threads[0],
+        batch=options.batch[0],
+        scaling=[(thread, batch) for thread in threads for batch in options.batch],
+        processes=LEAST_PROCESSES,
+        seconds_per_file=options.min_time,
+        seed=options.seed,
+        go_on=until_narrow(options.width, options.max_time),
+        on_progress=lambda done: run.schedule.advance("measure", name, done),
+    )
+    run.schedule.advance("measure", name, 1.0)
+    return result
+
+
+def _figures(variant: Variant, baseline: Variant, result: LatencyResult, run: _Run) -> tuple[Variant, list[str]]:
+    """A file with what can be told without data, and warnings."""
+    path, options = Path(variant.path), run.options
+    name = f"memory of {variant.format} files"
+    warnings = [
+        f"{variant.name} cannot run with {threads} threads and batch {batch}: {reason}"
+        for failed, threads, batch, reason in result.scaling_failures
+        if failed == variant.path
+    ]
+    try:
+        facts = readback.read(path)
+        memory = measure_memory(path, run.images.test, log=run.log, threads=options.threads[0], batch=options.batch[0])
+        operators, runtime_facts = measure_operators(
+            path, run.images.test, log=run.log, threads=options.threads[0], batch=options.batch[0]
+        )
+    except InputError as error:
+        return _failed(variant, str(error)), warnings
+    finally:
+        run.schedule.advance("measure", name, 1.0)
+    points = scaling(result, variant.path)
+    made = msgspec.structs.replace(
+        variant,
+        is_baseline=variant.path == baseline.path,
+        size=measure_size(path, facts),
+        compute=measure_compute(facts),
+        latency=summarize(result, variant.path, wanted_width=options.width),
+        memory=memory,
+        scaling=points if len(points) > 1 else [],
+        operators=operators,
+        runtime_facts=runtime_facts,
+    )
+    return made, warnings + judge.range_warnings(variant, facts, run.evaluation)
+
+
+def _data_facts(evaluation: Evaluation | None) -> DataFacts | None:
+    if evaluation is None:
+        return None
+    validation = None if evaluation.validation is None else len(evaluation.validation.images)
+    test = len(evaluation.test.images)
+    return DataFacts(evaluation.name, evaluation.sha256, None, validation, test, None)
+
+
+def _expected_seconds(
+    variants: list[Variant], options: Options, evaluation: Evaluation | None
+) -> dict[tuple[str, str], float]:
+    expected: dict[tuple[str, str], float] = {}
+    cases = len(set(options.threads)) * len(set(options.batch))
+    for file_format in dict.fromkeys(variant.format for variant in variants):
+        count = sum(variant.format == file_format for variant in variants)
+        warm = 0.5 * LEAST_PROCESSES + options.min_time
+        expected["measure", f"latency of {file_format} files"] = (count * cases + 1) * warm * 1.2
+        expected["measure", f"memory of {file_format} files"] = count * 2.0
+        if evaluation is not None and evaluation.test.labels is not None:
+            expected["measure", f"accuracy of {file_format} files"] = count * 2.0
+    return expected

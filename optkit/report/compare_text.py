@@ -1,0 +1,328 @@
+"""The comparison of two reports on the terminal: what differs around them, a table per format, every condition."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from optkit.report import wording
+from optkit.report.compare import UNDECIDED
+from optkit.report.compare_changes import SAME_FILE
+from optkit.report.compare_conditions import STATUS
+from optkit.report.terminal import FULL_WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optkit.report.compare import Alone, Difference, Figures, Judgement, Outcome, Pair, ReportComparison
+    from optkit.report.compare_changes import Change
+
+_ASCII = str.maketrans({"×": "x", "µ": "u", "–": "-", "─": "-", "±": "+/-", "…": "~"})
+_COLOURS: dict[Outcome, str] = {"broken": "red", "fine": "green", "in doubt": "yellow", "cannot be judged": "yellow"}
+_ORDER: tuple[Outcome, ...] = ("broken", "in doubt", "cannot be judged", "fine")
+_LEGEND = (
+    "accuracy: % of the test set, its change in points. p50: as each run measured it; times of two runs are never "
+    "compared. speed-up: over the reference of its own report; the change below it is of the time, + is slower. "
+    "[ ]: 95 % interval. –: not measured, or cannot be known."
+)
+
+
+def show(comparison: ReportComparison, *, stream: TextIO | None = None, width: int | None = None) -> None:
+    """Print the two reports side by side, then what became of the conditions.
+
+    Args:
+        comparison: What to show.
+        stream: Where to; standard output when ``None``. Colour only where that is a terminal.
+        width: Columns; those of the terminal when ``None``, and 100 where there is none.
+    """
+    stream = sys.stdout if stream is None else stream
+    outside = Console(file=stream)
+    columns = width or (outside.width if outside.is_terminal else FULL_WIDTH)
+    # Drawn in memory first, so that characters which the stream cannot encode are replaced and not an error.
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        force_terminal=outside.is_terminal,
+        no_color=outside.no_color,
+        highlight=False,
+        width=columns,
+        legacy_windows=False,
+    )
+    _draw(console, comparison)
+    text = "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    if not encoding.lower().startswith("utf"):
+        text = text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
+    stream.write(text)
+    stream.flush()
+
+
+def failure_line(comparison: ReportComparison) -> str:
+    """One line on why the comparison fails: the conditions and the files; empty when it does not."""
+    if not comparison.exit_code:
+        return ""
+    broken = _by_condition([one for one in comparison.judgements if one.outcome == "broken"])
+    undecided = _by_condition([one for one in comparison.judgements if one.outcome in UNDECIDED])
+    parts = [f"broken beyond doubt: {broken}"] if broken else []
+    if comparison.strict and undecided:
+        parts.append(f"in doubt or cannot be judged, which --strict does not let pass: {undecided}")
+    return "; ".join(parts)
+
+
+def _by_condition(judgements: Sequence[Judgement]) -> str:
+    names: dict[str, list[str]] = {}
+    for one in judgements:
+        names.setdefault(one.condition, []).append(wording.file_name(one.name, one.format))
+    return ", ".join(f"{condition} ({wording.listed(files)})" for condition, files in names.items())
+
+
+def _draw(console: Console, comparison: ReportComparison) -> None:
+    console.print(_sides(comparison))
+    _around(console, comparison)
+    for file_format in dict.fromkeys(pair.format for pair in comparison.pairs):
+        console.print()
+        console.print(_table(comparison, file_format, wide=console.width >= FULL_WIDTH))
+    for label, files in (("only in old", comparison.only_old), ("only in new", comparison.only_new)):
+        if files:
+            console.print(f"\n{label}: {escape(', '.join(map(_alone, files)))}")
+    if not comparison.pairs:
+        console.print("\nNo file, by name and format, is in both reports.", style="yellow")
+    memory = " MiB: peak memory, approximate." if console.width >= FULL_WIDTH else ""
+    console.print(f"\n{_LEGEND}{memory}", style="dim", markup=False)
+    for pair in comparison.pairs:
+        # A condition on p50 says so itself.
+        asked = any(condition.metric == "p50" for condition in comparison.conditions)
+        if pair.remeasured is not None and pair.remeasured.failure and not asked:
+            console.print(f"[yellow]not measured again:[/yellow] {escape(pair.remeasured.failure)}")
+    for warning in comparison.warnings:
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
+    if comparison.conditions:
+        _conditions(console, comparison)
+
+
+def _sides(comparison: ReportComparison) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_column(style="dim", no_wrap=True)
+    for label, side in (("old", comparison.old), ("new", comparison.new)):
+        grid.add_row(label, escape(side.path), escape(f"{side.created}  optkit {side.optkit_version}"))
+    return grid
+
+
+def _around(console: Console, comparison: ReportComparison) -> None:
+    """The machine and the data: one line when they are the same, every difference when not."""
+    if not comparison.differences:
+        machine, data = comparison.environment, comparison.new.data or "no data"
+        words = f"same environment and data: {machine.cpu_model}, {machine.cores} cores, {machine.python}; {data}"
+        console.print(words, style="dim", markup=False)
+        return
+    console.print("\nnot the same in both reports:", style="bold yellow")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="yellow", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
+    for difference in comparison.differences:
+        grid.add_row(f"  {escape(difference.what)}", *map(escape, _shortened(difference)))
+    console.print(grid)
+
+
+def _shortened(difference: Difference) -> tuple[str, str]:
+    if difference.what != "instructions":
+        return difference.old, difference.new
+    # There may be dozens, and a processor's name says the same; the JSON has them all.
+    old, new = (words.split(" ") if words != "none more" else [] for words in (difference.old, difference.new))
+    return tuple(f"only here: {wording.listed(one)}" if one else "none more" for one in (old, new))  # type: ignore[return-value]  # of two
+
+
+def _alone(alone: Alone) -> str:
+    failed = " (failed)" if alone.status == "failed" else ""
+    return wording.file_name(alone.name, alone.format) + failed + (f" ({alone.reason})" if alone.reason else "")
+
+
+def _table(comparison: ReportComparison, file_format: str, *, wide: bool) -> Table:
+    table = Table(title=file_format, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.show_edge = False
+    table.padding = 0
+    table.add_column("file", overflow="fold", min_width=12)
+    table.add_column("", no_wrap=True, style="dim")
+    headers = (
+        "accuracy",
+        "bytes",
+        *(("gzip",) if wide else ()),
+        "p50 µs",
+        "speed-up, time",
+        *(("MiB",) if wide else ()),
+    )
+    for header in headers:
+        table.add_column(
+            header, justify="right", no_wrap=True, min_width=18 if wide and header[:3] in {"acc", "spe"} else None
+        )
+    for pair in comparison.pairs:
+        if pair.format == file_format:
+            outcomes = {
+                one.metric: one.outcome
+                for one in comparison.judgements
+                if (one.name, one.format) == (pair.name, pair.format)
+            }
+            _add(table, pair, outcomes, wide=wide)
+    return table
+
+
+def _add(table: Table, pair: Pair, outcomes: dict[str, Outcome], *, wide: bool) -> None:
+    """Two lines with what the reports say; a third with the change unless it is the same file with the same score."""
+    unchanged = pair.same_file and not pair.changes["accuracy"].value and pair.new.status == pair.old.status
+    table.add_row(escape(pair.name), "old", *_cells(pair.old, wide=wide), style="dim" if unchanged else None)
+    table.add_row(
+        "[dim]same file[/dim]" if pair.same_file else "",
+        "new",
+        *_cells(pair.new, wide=wide),
+        style="dim" if unchanged else None,
+    )
+    if unchanged:
+        return
+
+    def cell(metric: str) -> str:
+        words = escape(_short(metric, pair.changes[metric]))
+        outcome = outcomes.get(metric)
+        return words if outcome is None or outcome == "fine" else f"[{_COLOURS[outcome]}]{words}[/]"
+
+    cells = [cell("accuracy"), cell("file_bytes"), "", cell("p50")]
+    if wide:
+        cells = [*cells[:2], cell("gzip_bytes"), *cells[2:], cell("peak_rss_bytes")]
+    table.add_row("", "diff", *cells)
+
+
+def _cells(figures: Figures, *, wide: bool) -> list[str]:
+    accuracy = wording.MISSING if figures.top1 is None else f"{100 * figures.top1:.2f}"
+    memory = None if figures.peak_rss_bytes is None else f"{figures.peak_rss_bytes / 2**20:.1f}"
+    return [
+        "[red]FAILED[/red]" if figures.status == "failed" else accuracy,
+        wording.count(figures.file_bytes),
+        *([wording.count(figures.gzip_bytes)] if wide else []),
+        wording.MISSING if figures.p50_us is None else wording.three_digits(figures.p50_us),
+        escape(wording.speedup(figures.speedup)),
+        *([memory or wording.MISSING] if wide else []),
+    ]
+
+
+def _short(metric: str, change: Change) -> str:
+    """A change for the table, without its unit."""
+    if change.value is None:
+        return wording.MISSING
+    if metric == "accuracy":
+        return f"{_signed(100 * change.value, 2)}{_interval(change, 2)}"
+    if metric == "p50":
+        decimals = 0 if max(map(abs, change.ci95 or (change.value,))) >= 0.1 else 1
+        return f"{_signed(100 * change.value, decimals)} %{_interval(change, decimals)}"
+    if metric == "peak_rss_bytes":
+        return _signed(change.value / 2**20, 1)
+    return _signed(change.value, 0)
+
+
+def change_words(metric: str, change: Change) -> str:
+    """A change with its unit and its interval, for prose; ``–`` when it is not known."""
+    if change.value is None:
+        return wording.MISSING
+    share = "" if not change.old else f" ({100 * change.value / change.old:+.2g} %)"
+    if metric == "accuracy":
+        return f"{_signed(100 * change.value, 2)} points{_interval(change, 2)}"
+    if metric == "p50":
+        return f"{_signed(100 * change.value, 1)} %{_interval(change, 1)}"
+    if metric == "peak_rss_bytes":
+        return f"{_signed(change.value / 2**20, 1)} MiB{share}"
+    return f"{_signed(change.value, 0)}{' bytes' if metric.endswith('bytes') else ''}{share}"
+
+
+def _signed(value: float, decimals: int) -> str:
+    """A change with its sign; none for 0, nor for what is 0 at so many decimals."""
+    text = f"{value:+,.{decimals}f}"
+    return text if text.strip("+-0.,") else text[1:]
+
+
+def _interval(change: Change, decimals: int) -> str:
+    """The interval of a fraction, in hundredths."""
+    if change.ci95 is None:
+        return ""
+    low, high = (_signed(100 * bound, decimals) for bound in change.ci95)
+    return f" [{low}, {high}]"
+
+
+def _conditions(console: Console, comparison: ReportComparison) -> None:
+    pairs = {(pair.name, pair.format): pair for pair in comparison.pairs}
+    for condition in comparison.conditions:
+        mine = [one for one in comparison.judgements if one.condition == condition.text]
+        counts = {outcome: sum(one.outcome == outcome for one in mine) for outcome in _ORDER}
+        told = ", ".join(f"[{_COLOURS[outcome]}]{count} {outcome}[/]" for outcome, count in counts.items() if count)
+        label = "status: a file that was ok has failed or is gone" if condition.metric == STATUS else condition.text
+        how = _shared_how(mine, pairs)
+        same = sum(_is_same(one, pairs) for one in mine)
+        told += f" [dim]({same} the same file, so nothing changed)[/dim]" if same else ""
+        console.print(f"\n[bold]{escape(label)}[/bold]  {told}" + (f"  [dim]{escape(how)}[/dim]" if how else ""))
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for outcome in _ORDER[:-1]:
+            for text in _lines([one for one in mine if one.outcome == outcome], pairs, say_how=not how):
+                grid.add_row(f"  [{_COLOURS[outcome]}]{outcome}[/]", escape(text))
+        for note, files in _grouped([one for one in mine if one.note], "note").items():
+            grid.add_row("  [yellow]note[/]", escape(f"{wording.listed(files)}: {note}"))
+        if grid.row_count:
+            console.print(grid)
+    console.print(f"\n{_result(comparison)}")
+
+
+def _result(comparison: ReportComparison) -> str:
+    """The last line; which files break what is on standard error, in one line."""
+    total = len(comparison.conditions)
+    broken = len({one.condition for one in comparison.judgements if one.outcome == "broken"})
+    left = sum(one.outcome in UNDECIDED for one in comparison.judgements)
+    verdict = f"{broken} of {total} conditions {'is' if broken == 1 else 'are'} broken beyond doubt"
+    if not broken:
+        verdict = "No condition is broken beyond doubt"
+    colour = "red" if comparison.exit_code else "yellow" if left else "green"
+    strict = "which --strict does not let pass" if comparison.strict else "which --strict would not let pass"
+    rest = f"; {left} {'judgement is' if left == 1 else 'judgements are'} open, {strict}" if left else ""
+    return f"[bold {colour}]{verdict}[/]{rest}."
+
+
+def _shared_how(judgements: Sequence[Judgement], pairs: dict[tuple[str, str], Pair]) -> str:
+    """How all changes of a condition that are told are known, where that is one way."""
+    told = [one for one in judgements if _is_told(one)]
+    ways = {pairs[one.name, one.format].changes[one.metric].how for one in told} - {"exact"}
+    return ways.pop() if len(ways) == 1 and len(told) > 1 else ""
+
+
+def _is_same(judgement: Judgement, pairs: dict[tuple[str, str], Pair]) -> bool:
+    pair = pairs.get((judgement.name, judgement.format))
+    return pair is not None and judgement.metric != STATUS and pair.changes[judgement.metric].how == SAME_FILE
+
+
+def _is_told(judgement: Judgement) -> bool:
+    return judgement.outcome in {"broken", "in doubt"} and judgement.metric != STATUS
+
+
+def _lines(judgements: Sequence[Judgement], pairs: dict[tuple[str, str], Pair], *, say_how: bool) -> list[str]:
+    """A line for each file with a change; one for all files that share a reason."""
+    told = [(one, wording.file_name(one.name, one.format)) for one in judgements if _is_told(one)]
+    width = max((len(name) for _, name in told), default=0)
+    lines = []
+    for one, name in told:
+        change = pairs[one.name, one.format].changes[one.metric]
+        how = f", {change.how}" if say_how and change.how != "exact" else ""
+        lines.append(f"{name:<{width}}  {change_words(one.metric, change)}{how}{one.reason and f'; {one.reason}'}")
+    rest = _grouped([one for one in judgements if not _is_told(one)], "reason")
+    return lines + [f"{wording.listed(files)}: {reason}" for reason, files in rest.items()]
+
+
+def _grouped(judgements: Sequence[Judgement], field: str) -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {}
+    for one in judgements:
+        files.setdefault(getattr(one, field), []).append(wording.file_name(one.name, one.format))
+    return files

@@ -1,0 +1,122 @@
+"""Keras itself, which runs .keras files: the reference that small runtimes are held against."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+from optkit.errors import InputError
+from optkit.readback import Port
+from optkit.runtimes import _ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+SUMMARY = "Keras on TensorFlow, as one traced function; models with one input and one output, no Lambda layers."
+SOURCE = "https://keras.io/api/models/model_saving_apis/model_saving_and_loading/"
+FORMAT = "keras"
+
+
+def version() -> str:
+    """Version of the installed package that current ``.keras`` files are run with."""
+    from importlib.metadata import version as installed
+
+    return installed("keras")
+
+
+def saved_with(path: Path) -> str:
+    """The Keras version that wrote a file.
+
+    Raises:
+        InputError: It is no ``.keras`` file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = json.loads(archive.read("metadata.json"))["keras_version"]
+    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"expected a .keras file, {path} is none ({type(error).__name__}); save the model again"
+        ) from error
+    return str(found)
+
+
+def open_model(path: Path, *, threads: int = 1) -> KerasSession:
+    """Load a file with the Keras that wrote it: version 3, or version 2 as tf_keras.
+
+    Args:
+        path: The ``.keras`` file.
+        threads: Threads inside an operator; TensorFlow takes them once per process.
+
+    Raises:
+        InputError: The file cannot be loaded, or holds Python code (which is never run).
+    """
+    generation = saved_with(path).partition(".")[0]
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as error:
+        raise InputError(f"TensorFlow takes its threads once per process: {error}") from error
+    if generation == "2":
+        import tf_keras as keras
+    else:
+        import keras
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        # Keras raises whatever a layer's code raises.
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"Keras cannot load {path}: {reason}; save the model again without custom code") from error
+    inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InputError(f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}")
+    return KerasSession(model, inputs[0], outputs[0])
+
+
+class KerasSession:
+    """An open .keras file. See :class:`optkit.runtimes.Session`."""
+
+    def __init__(self, model: Any, model_input: Any, model_output: Any) -> None:
+        import tensorflow as tf
+
+        self.input = _port(model_input)
+        self.output = _port(model_output)
+        self._call = tf.function(lambda images: model(images, training=False))
+        self._constant = tf.constant
+        self._native: Any = None
+        self._result: Any = None
+
+    def to_native(self, images: np.ndarray) -> np.ndarray:
+        """Real images float32 [batch, …] to the input's own type and shape."""
+        return _ports.to_native(images, self.input)
+
+    def from_native(self, outputs: np.ndarray) -> np.ndarray:
+        """Native outputs [batch, classes] to float32."""
+        return _ports.from_native(outputs, self.output)
+
+    def feed(self, native: np.ndarray) -> None:
+        """Make a tensor of the input; another batch is traced anew by the next call."""
+        self._native = self._constant(native)
+
+    def invoke(self) -> None:
+        """Run the model once."""
+        self._result = self._call(self._native)
+
+    def fetch(self) -> np.ndarray:
+        """A copy of the native output [batch, classes]."""
+        return _ports.rows(self._result.numpy().copy())
+
+
+def _port(tensor: Any) -> Port:
+    dtype = getattr(tensor.dtype, "name", tensor.dtype)
+    return Port(
+        name=str(tensor.name),
+        dtype=str(dtype),
+        shape=tuple(-1 if size is None else int(size) for size in tensor.shape),
+        scale=None,
+        zero_point=None,
+    )
