@@ -24,6 +24,9 @@ PACKAGES = (
     "tf-keras",
     "tf2onnx",
 )
+# Instructions that multiply and add four bytes at once, as Linux names them: x86 and Arm.
+DOT_PRODUCT_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
+X86_FLAGS = frozenset({"sse2", "avx", "avx2"})
 _CPUINFO = Path("/proc/cpuinfo")
 # Field names in /proc/cpuinfo, x86 first, then Arm.
 _MODEL_FIELDS = ("model name", "Model", "Hardware", "CPU part")
@@ -65,6 +68,16 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def sums_may_saturate(environment: Environment) -> bool:
+    """Whether ONNX Runtime's sums of int8 products may saturate there: x86 without VNNI instructions.
+
+    Source: ONNX Runtime, Quantize ONNX models, "When and why do I need to try U8U8?" (VPMADDUBSW saturates at 16 bits;
+    reduce_range, weights of 7 bits, avoids it).
+    """
+    flags = set(environment.cpu_flags)
+    return bool(flags & X86_FLAGS) and not flags & DOT_PRODUCT_FLAGS
 
 
 def _processor(cpuinfo: Path) -> tuple[str, list[str]]:

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from optkit import registry
 from optkit.cli.list import parameters
@@ -77,7 +78,42 @@ def accuracies() -> str:
     return "\n".join(rows) + "\n"
 
 
+RIGHT = ("same_file", "k_times", "plain_loop", "startup", "quick")
+
+
+def right() -> str:
+    """Markdown table of what was measured of the harness itself, from the committed runs."""
+    rows = ["| `scripts/bench` | figure | measured | promised |", "|---|---|--:|--:|"]
+    for name in RIGHT:
+        for figure in _figures(name):
+            unit = f" {figure['unit']}" if figure["unit"] not in {"", "relative"} else ""
+            promise = "–" if figure["limit"] is None else f"{figure['sign']} {figure['limit']:g}{unit}"
+            rows.append(f"| `{name}` | {figure['name']} | {figure['value']:.3g}{unit} | {promise} |")
+    return "\n".join(rows) + "\n"
+
+
+def peers() -> str:
+    """The peer tables of the committed run, without what is said about them."""
+    page = (RESULTS / "peers.md").read_text(encoding="utf-8")
+    tables = [block for block in page.split("\n\n") if block.startswith("| ")]
+    kept = ("tool", "what", "correct of 10,000", "bytes", "gzip bytes", "speed-up [95 %]", "lines")
+    shown = []
+    for heading, table in zip(("TFLite", "ONNX"), tables, strict=False):
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+        columns = [cells[0].index(name) for name in kept]
+        lines = ["| " + " | ".join(row[column] for column in columns) + " |" for row in cells]
+        shown.append(f"{heading}:\n\n" + "\n".join(lines))
+    return "\n\n".join(shown) + "\n"
+
+
+def _figures(name: str) -> list[dict[str, Any]]:
+    figures: list[dict[str, Any]] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["figures"]
+    return figures
+
+
 SECTIONS = {
+    "right": right,
+    "peers": peers,
     "standard": standard,
     "techniques": techniques,
     "precisions": precisions,

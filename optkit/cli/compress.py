@@ -20,6 +20,7 @@ SETTINGS = (
     "opset",
     "calibration_method",
     "calibration_count",
+    "reduce_range",
     "io",
     "prefer",
     "format",
@@ -51,6 +52,12 @@ SETTINGS = (
     help="How activation ranges are found for int8 without qat (default minmax).",
 )
 @click.option("--calibration-count", type=int, help="Images of the representative data set (default 500).")
+@click.option(
+    "--reduce-range",
+    is_flag=True,
+    default=None,
+    help="7-bit weights in int8 ONNX files: for x86 without VNNI, where sums of 8-bit products may saturate.",
+)
 @click.option("--io", metavar="int8|uint8|float", help="Input and output type of int8 TFLite files (default int8).")
 @click.option(
     "--skip-layer",

@@ -36,6 +36,8 @@ class ExportJob:
         io: Input and output type of an int8 TFLite file. int16x8 files take int16, all others float32.
         opset: ONNX operator set.
         calibration_method: How activation ranges are found: ``minmax``, ``entropy`` or ``percentile``.
+        reduce_range: Weights of int8 and dynamic ONNX files take 7 bits, so that no sum of two products saturates in
+            16 bits on x86 processors without VNNI instructions. Weights that were trained for 8 bits keep them.
         skip_layers: Keras layers of the source model that stay in float32.
         quantization_aware: The model holds fake-quantization layers, whose ranges the file takes over.
         threads: Threads of the runtime that finds the activation ranges.
@@ -46,6 +48,7 @@ class ExportJob:
     io: IntegerOrFloat = "int8"
     opset: int = 17
     calibration_method: CalibrationMethod = "minmax"
+    reduce_range: bool = False
     skip_layers: tuple[str, ...] = ()
     quantization_aware: bool = False
     threads: int = 1

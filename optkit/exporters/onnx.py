@@ -26,6 +26,7 @@ from optkit.exporters import (
     range_notes,
     source_name,
 )
+from optkit.schema import LayerNote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from onnx import ModelProto
 
-    from optkit.schema import LayerNote, Recipe
+    from optkit.schema import Recipe
 
 SUMMARY = "ONNX, one file, float32 in and out, any batch size, with the source model's input and output names"
 SOURCE = "tf2onnx; onnxruntime.quantization (QDQ format); Jacob et al. (2018), arXiv:1712.05877"
@@ -134,6 +135,7 @@ def _dynamic(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
             path,
             weight_type=QuantType.QInt8,
             per_channel=True,
+            reduce_range=job.reduce_range,
             nodes_to_exclude=_nodes_of(source, job.skip_layers, known),
         )
     )
@@ -206,6 +208,7 @@ def _calibrated_int8(job: ExportJob, source: ModelProto, known: tuple[str, ...])
             calibrate_method=method,
             quant_format=QuantFormat.QDQ,
             per_channel=True,
+            reduce_range=job.reduce_range,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=_quantized_kinds(source),
@@ -304,4 +307,7 @@ def _check(job: ExportJob, finished: ModelProto, model: Any) -> list[LayerNote]:
             raise InternalError(f"not an integer file: {node.op_type} {node.name} stores a {stored} kernel")
         notes.append(kernel_note(job, layers, stored, scales))
     check_noted(job, notes, with_kernel)
+    if job.reduce_range and job.quantization_aware:
+        reason = "weights keep the 8 bits that they were trained for; --reduce-range does not apply"
+        notes.append(LayerNote("all", changed=False, reason=reason))
     return notes + range_notes(job)

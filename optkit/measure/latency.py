@@ -100,6 +100,7 @@ def measure_latency(
     processes: int = 3,
     seconds_per_file: float = 1.0,
     seed: int = 0,
+    substitute: bool = False,
     go_on: Callable[[LatencyResult], bool] | None = None,
     on_progress: Callable[[float], object] | None = None,
     opener: str = "optkit.runtimes:open_model",
@@ -122,6 +123,7 @@ def measure_latency(
         processes: Fresh processes, one after another: the least number where ``go_on`` is given.
         seconds_per_file: Measured time of each file over ``processes`` processes; also at least 50 calls.
         seed: Of the orders and of the bootstrap.
+        substitute: Whether the next file becomes the baseline when the baseline fails; else nothing is.
         go_on: Looks at the result after the last of the processes, and again after each that it asks for.
         on_progress: Gets the share of ``processes`` that is done, 0 to 1.
         opener: ``module:function`` that opens a file, as ``optkit.runtimes.open_model`` does.
@@ -141,7 +143,7 @@ def measure_latency(
     wanted = [_Opened(path, threads, batch) for path in paths]
     wanted += [_Opened(path, *other) for other in scaling if other != (threads, batch) for path in paths]
     wanted.append(_Opened(str(baseline), threads, batch, copy=True))
-    run = _Measuring(wanted, str(baseline), (threads, batch), seed)
+    run = _Measuring(wanted, str(baseline), (threads, batch), seed, substitute=substitute)
     job = {
         "opener": opener,
         "images": None if images_npy is None else str(images_npy),
@@ -163,7 +165,10 @@ def measure_latency(
 class _Measuring:
     """The processes so far."""
 
-    def __init__(self, wanted: list[_Opened], baseline: str, headline: tuple[int, int], seed: int) -> None:
+    def __init__(
+        self, wanted: list[_Opened], baseline: str, headline: tuple[int, int], seed: int, *, substitute: bool
+    ) -> None:
+        self._substitute = substitute
         self.open = wanted
         self.rounds: list[dict[_Opened, dict[str, Any]]] = []
         self._baseline, self._headline, self._seed = baseline, headline, seed
@@ -190,6 +195,12 @@ class _Measuring:
         if (failed.threads, failed.batch) == self._headline:
             self._failures[failed.path] = reason
             self.open = [one for one in self.open if one.path != failed.path]
+            if self._substitute and failed.path == self._baseline and self.open:
+                # Without times of the new baseline's copy, what was measured so far has no noise floor.
+                self._baseline = self.open[0].path
+                self.open.append(_Opened(self._baseline, *self._headline, copy=True))
+                self.rounds.clear()
+                self._share.clear()
         else:
             self._scaling_failures.append((failed.path, failed.threads, failed.batch, reason))
             self.open = [one for one in self.open if one != failed]

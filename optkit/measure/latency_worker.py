@@ -39,8 +39,9 @@ WARM_UP_SECONDS = 0.5
 # Long beside the 0.1 µs that reading the clock takes, and short enough that drift hits all files of a cycle
 # alike.
 BLOCK_SECONDS = 5e-3
-# Calls from this time on are timed singly; below it reading the clock (0.1 µs) would be over 0.1 % of a call.
-SINGLY_FROM_SECONDS = 100e-6
+# Calls from this time on are timed singly. Below it the clock, the count of interruptions and what both push out of
+# the caches would be about a per cent of a call.
+SINGLY_FROM_SECONDS = 1e-3
 # Faster calls are timed in groups of this length, short beside the 3 ms and more that a process keeps a core:
 # most groups are then whole even when another process wants it. They fill three quarters of a block, single
 # calls the rest.

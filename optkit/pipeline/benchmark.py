@@ -222,28 +222,21 @@ class _Measured(NamedTuple):
 
 def _measure_format(variants: list[Variant], run: _Run) -> _Measured:
     """Everything about the files of one format."""
-    failures: dict[str, str] = {}
-    left = list(variants)
-    result: LatencyResult | None = None
-    while left:
-        result = _latency(left, run)
-        failures |= result.failures
-        left = [variant for variant in left if variant.path not in failures]
-        if result.baseline not in failures:
-            break
-    warnings = [] if result is None else doubts(result)
-    done = []
+    result = _latency(variants, run)
+    warnings = doubts(result)
+    left = [variant for variant in variants if variant.path not in result.failures]
     if left and left[0] is not variants[0]:
         warnings.append(f"{variants[0].name} cannot be measured: {left[0].name} is the reference in its place")
+    done = []
     for variant in variants:
-        if result is None or variant.path in failures:
-            done.append(_failed(variant, failures.get(variant.path, "not measured")))
+        if variant.path in result.failures:
+            done.append(_failed(variant, result.failures[variant.path]))
             continue
-        made, own_warnings = _figures(variant, left[0], result, run)
+        made, own_warnings = _figures(variant, result, run)
         warnings += own_warnings
         done.append(made)
     done, answers = judge.with_accuracy(done, run.evaluation, run.images, run.log, run.schedule)
-    if result is None or not left:
+    if not left:
         return _Measured(done, [], [], warnings, answers)
     floor = noise_floor(result)
     return _Measured(done, [floor] if floor else [], [stopping(result, run.options.width)], warnings, answers)
@@ -270,6 +263,7 @@ def _latency(variants: list[Variant], run: _Run) -> LatencyResult:
         processes=LEAST_PROCESSES,
         seconds_per_file=options.min_time,
         seed=options.seed,
+        substitute=True,
         go_on=until_narrow(options.width, options.max_time),
         on_progress=lambda done: run.schedule.advance("measure", name, done),
     )
@@ -277,7 +271,7 @@ def _latency(variants: list[Variant], run: _Run) -> LatencyResult:
     return result
 
 
-def _figures(variant: Variant, baseline: Variant, result: LatencyResult, run: _Run) -> tuple[Variant, list[str]]:
+def _figures(variant: Variant, result: LatencyResult, run: _Run) -> tuple[Variant, list[str]]:
     """A file with what can be told without data, and warnings."""
     path, options = Path(variant.path), run.options
     name = f"memory of {variant.format} files"
@@ -299,7 +293,7 @@ def _figures(variant: Variant, baseline: Variant, result: LatencyResult, run: _R
     points = scaling(result, variant.path)
     made = msgspec.structs.replace(
         variant,
-        is_baseline=variant.path == baseline.path,
+        is_baseline=variant.path == result.baseline,
         size=measure_size(path, facts),
         compute=measure_compute(facts),
         latency=summarize(result, variant.path, wanted_width=options.width),

@@ -1,4 +1,4 @@
-"""Measures the finished files of a run: latency per format, interleaved, then each file's peak memory.
+"""Measures the finished files of a run: latency per format, interleaved, then each file's memory and operators.
 
 Runs in the asking process, after the workers are gone, so that nothing of the run competes with what is timed.
 """
@@ -9,17 +9,19 @@ import io
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from optkit import data, environment, store
 from optkit.errors import InputError
 from optkit.measure.latency import LatencyResult, measure_latency
 from optkit.measure.latency_figures import doubts, noise_floor, stopping, summarize
 from optkit.measure.memory import measure_memory
+from optkit.measure.operators import measure_operators
 from optkit.pipeline.plan import MEASURE_SOURCES, RUNTIME_PACKAGES, FileStage, Plan, versions
-from optkit.schema import Environment, Latency, Memory, NoiseFloor, Stopping
+from optkit.schema import Environment, Latency, Memory, NoiseFloor, OperatorFigures, RuntimeFacts, Stopping
 from optkit.store import StageRecord, digest, source_digest
 
 if TYPE_CHECKING:
@@ -33,7 +35,15 @@ PROCESSES = 3
 # What a file costs in one process: warm-up of 0.5 s, its share of the measured second, opening.
 SECONDS_PER_FILE = 1.0
 TIMED_IMAGES = 256
-MEMORY_SECONDS = 1.0
+MEMORY_SECONDS = 1.5
+
+
+class Inspected(Struct, frozen=True):
+    """What a file needs and is made of in its runtime."""
+
+    memory: Memory
+    operators: list[OperatorFigures]
+    runtime_facts: RuntimeFacts
 
 
 class Measured(NamedTuple):
@@ -41,7 +51,7 @@ class Measured(NamedTuple):
 
     environment: Environment
     latency: dict[tuple[str, str], Latency]
-    memory: dict[tuple[str, str], Memory]
+    inspected: dict[tuple[str, str], Inspected]
     noise_floor: list[NoiseFloor]
     failures: dict[tuple[str, str], str]
     warnings: list[str]
@@ -62,7 +72,7 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
     """Measure every file that was made; what was measured before and is still the same file is kept."""
     before = environment.describe()
     latency: dict[tuple[str, str], Latency] = {}
-    memory: dict[tuple[str, str], Memory] = {}
+    inspected: dict[tuple[str, str], Inspected] = {}
     floors, failures, warnings, stops = [], {}, [], []
     images = _timed_images(folder, dataset)
     for file_format in plan.settings.formats:
@@ -81,8 +91,8 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
             else:
                 latency[file.name, file_format] = summarize(result, path)
         still = [file for file in of_format if (file.name, file_format) not in failures]
-        memory |= _memory(plan, still, folder, images, schedule)
-    return Measured(environment.with_load_after(before), latency, memory, floors, failures, warnings, stops)
+        inspected |= _inspected(plan, still, folder, images, schedule)
+    return Measured(environment.with_load_after(before), latency, inspected, floors, failures, warnings, stops)
 
 
 def _path(folder: Path, file: FileStage) -> Path:
@@ -140,19 +150,20 @@ def _latency(plan: Plan, files: list[FileStage], folder: Path, images: Path, sch
     return result
 
 
-def _memory(
+def _inspected(
     plan: Plan, files: list[FileStage], folder: Path, images: Path, schedule: Schedule
-) -> dict[tuple[str, str], Memory]:
-    found: dict[tuple[str, str], Memory] = {}
+) -> dict[tuple[str, str], Inspected]:
+    """Memory and operators of all files of one format; none where they cannot be told."""
+    found: dict[tuple[str, str], Inspected] = {}
     if not files:
         return found
     name = f"memory of {files[0].format} files"
 
-    def one(file: FileStage) -> Memory | None:
+    def one(file: FileStage) -> Inspected | None:
         path = _path(folder, file)
         key = digest(
             {
-                "stage": "memory",
+                "stage": "inspect",
                 "file": store.sha256_file(path),
                 "threads": plan.settings.threads,
                 "packages": versions(RUNTIME_PACKAGES),
@@ -161,20 +172,23 @@ def _memory(
         )
         kept = store.load_stage(folder, key)
         if kept is not None:
-            return msgspec.convert(kept.result, Memory)
+            return msgspec.convert(kept.result, Inspected)
+        settings: dict[str, Any] = {"threads": plan.settings.threads, "log": folder / "log.txt"}
         try:
-            memory = measure_memory(path, images, threads=plan.settings.threads, log=folder / "log.txt")
+            memory = measure_memory(path, images, **settings)
+            operators, runtime_facts = measure_operators(path, images, **settings)
         except InputError as error:
-            LOG.warning("memory of %s was not measured: %s", path.name, error)
+            LOG.warning("memory and operators of %s were not measured: %s", path.name, error)
             return None
-        store.save_stage(folder, StageRecord(key, name, [], msgspec.to_builtins(memory), 0.0))
-        return memory
+        inspected = Inspected(memory, operators, runtime_facts)
+        store.save_stage(folder, StageRecord(key, name, [], msgspec.to_builtins(inspected), 0.0))
+        return inspected
 
-    # A peak is not disturbed by what runs beside it, as a time is.
+    # A peak, and an operator's share, are not disturbed by what runs beside them, as a time is.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for index, (file, memory) in enumerate(zip(files, pool.map(one, files), strict=True), start=1):
+        for index, (file, inspected) in enumerate(zip(files, pool.map(one, files), strict=True), start=1):
             schedule.advance("measure", name, index / len(files), file.name)
-            if memory is not None:
-                found[file.name, file.format] = memory
+            if inspected is not None:
+                found[file.name, file.format] = inspected
     schedule.advance("measure", name, 1.0)
     return found

@@ -82,7 +82,7 @@ def write(run: Finished) -> Report:
             "plan": msgspec.to_builtins(plan._asdict()),
             "failures": {key: failure._asdict() for key, failure in failures.items()},
             "latency": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.latency.items()},
-            "memory": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.memory.items()},
+            "inspected": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.inspected.items()},
             "warnings": measured.warnings,
             "command": run.command,
             "code": store.source_digest(("report", "pipeline", "schema.py")),
@@ -208,6 +208,7 @@ def _variant(
     if slot in run.measured.failures:
         failed.append(f"latency: {run.measured.failures[slot]}")
     facts = readback.read(path)
+    inspected = run.measured.inspected.get(slot)
     model_notes = msgspec.convert(model.result["notes"], list[LayerNote])
     export_notes = msgspec.convert(_load(folder, file.key).result["notes"], list[LayerNote])
     return msgspec.structs.replace(
@@ -220,7 +221,9 @@ def _variant(
         size=measure_size(path, facts),
         compute=measure_compute(facts),
         latency=run.measured.latency.get(slot),
-        memory=run.measured.memory.get(slot),
+        memory=None if inspected is None else inspected.memory,
+        operators=[] if inspected is None else inspected.operators,
+        runtime_facts=None if inspected is None else inspected.runtime_facts,
         layers=[*model_notes, *export_notes],
         **_accuracies(file, run.dataset, answers, _control(run.plan)),
     )

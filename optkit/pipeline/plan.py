@@ -115,7 +115,7 @@ def _file_key(model: ModelStage, recipe: Recipe, file_format: str, settings: Set
             "format": file_format,
             "io": settings.io,
             "opset": settings.opset,
-            "calibration": [settings.calibration_method, settings.calibration_count],
+            "calibration": [settings.calibration_method, settings.calibration_count, settings.reduce_range],
             "skip_layers": settings.skip_layers,
             "packages": versions(EXPORT_PACKAGES),
             "code": source_digest(EXPORT_SOURCES),

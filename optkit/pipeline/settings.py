@@ -31,6 +31,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         formats: File formats to write.
         opset: ONNX operator set.
         calibration_method: How activation ranges are found for int8 without quantization-aware training.
+        reduce_range: 7 bits for the weights of int8 ONNX files, for x86 processors without VNNI instructions.
         calibration_count: Images of the representative data set.
         io: Type of input and output of integer TFLite files.
         skip_layers: Keras layers that no technique changes and that stay float.
@@ -48,6 +49,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     opset: int = 17
     calibration_method: Literal["minmax", "entropy", "percentile"] = "minmax"
     calibration_count: Annotated[int, Meta(ge=1, le=50_000)] = CALIBRATION_COUNT
+    reduce_range: bool = False
     io: Literal["int8", "uint8", "float"] = "int8"
     skip_layers: tuple[str, ...] = ()
     prefer: Literal["size", "latency", "accuracy"] = "size"

@@ -240,6 +240,7 @@ def export_file(
         io=settings["io"],
         opset=settings["opset"],
         calibration_method=settings["calibration_method"],
+        reduce_range=settings["reduce_range"],
         skip_layers=tuple(settings["skip_layers"]),
         quantization_aware=made.result["quantization_aware"],
     )

@@ -79,7 +79,8 @@ class ModelFacts:
 
     ``signatures`` maps a signature's key to the names of its inputs and outputs (TFLite). ``external_files``
     are files beside this one that hold some of its tensors (ONNX). ``scale_bytes`` is what scales and zero
-    points take that are no constants of their own (TFLite; in ONNX they are constants).
+    points take that are no constants of their own (TFLite; in ONNX they are constants);
+    ``name_bytes`` what names of tensors, nodes and signatures take.
     """
 
     format: str
@@ -92,6 +93,7 @@ class ModelFacts:
     opset: int | None = None
     external_files: tuple[str, ...] = ()
     scale_bytes: int = 0
+    name_bytes: int = 0
 
 
 def read(path: Path) -> ModelFacts:
@@ -108,7 +110,7 @@ def bytes_by_kind(facts: ModelFacts) -> dict[str, int]:
     """Where the bytes of a file are.
 
     Returns:
-        Bytes of ``weights``, ``biases``, ``scales_and_constants`` and ``structure`` (graph, names, metadata,
+        Bytes of ``weights``, ``biases``, ``scales_and_constants``, ``names`` and ``structure`` (graph, metadata,
         padding: what is left). They sum to ``facts.file_bytes``.
     """
     stored = {"weight": 0, "bias": 0, "other": 0}
@@ -118,5 +120,6 @@ def bytes_by_kind(facts: ModelFacts) -> dict[str, int]:
         "weights": stored["weight"],
         "biases": stored["bias"],
         "scales_and_constants": stored["other"] + facts.scale_bytes,
+        "names": facts.name_bytes,
     }
     return {**named, "structure": facts.file_bytes - sum(named.values())}

@@ -71,7 +71,18 @@ def _facts(model: Any, data: bytes, path: Path) -> ModelFacts:
         constants=tuple(_constants(graph, external.tensors)),
         opset=opset,
         external_files=external.files,
+        name_bytes=_name_bytes(model.graph),
     )
+
+
+def _name_bytes(graph: Any) -> int:
+    """What names take in the main graph: each string with its tag and its length."""
+    names = [graph.name, *(one.name for one in (*graph.initializer, *graph.value_info, *graph.input, *graph.output))]
+    for node in graph.node:
+        names += [node.name, *node.input, *node.output]
+    sizes = [len(name.encode()) for name in names if name]
+    # A length takes one byte up to 127, two beyond.
+    return sum(1 + (1 if size < 128 else 2) + size for size in sizes)
 
 
 class External(NamedTuple):

@@ -141,7 +141,24 @@ def _facts(model: Any, data: bytes, schema: Any) -> ModelFacts:
             for s in model.signatureDefs or ()
         },
         scale_bytes=scale_bytes,
+        name_bytes=_name_bytes(model),
     )
+
+
+def _name_bytes(model: Any) -> int:
+    """What names take: each string with its length (4 bytes) and the zero at its end.
+
+    A writer may store equal names once; every converter here stores them apart.
+    """
+    names = [model.description, *(entry.name for entry in model.metadata or ())]
+    for graph in model.subgraphs:
+        names += [graph.name, *(tensor.name for tensor in graph.tensors)]
+    for signature in model.signatureDefs or ():
+        names += [
+            signature.signatureKey,
+            *(one.name for one in (*(signature.inputs or ()), *(signature.outputs or ()))),
+        ]
+    return sum(4 + len(name) + 1 for name in names if name)
 
 
 def _text(raw: bytes | str | None) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec import Struct
 
+from optkit.environment import sums_may_saturate
 from optkit.report.compare_changes import Change, Remeasured, changes, same_file
 from optkit.report.compare_conditions import STATUS, Condition
 from optkit.schema import Environment, Interval, Speedup
@@ -182,7 +183,7 @@ def compare_reports(
         only_new=only_new,
         conditions=list(conditions),
         judgements=judgements,
-        warnings=list(warnings),
+        warnings=[*saturation_warnings(old, new), *warnings],
         strict=strict,
         exit_code=int(any(judgement.outcome in failing for judgement in judgements)),
         environment=new.environment,
@@ -242,6 +243,19 @@ def _differences(old: Report, new: Report) -> list[Difference]:
         ("data", _data(old), _data(new)),
     ]
     return [Difference(*row) for row in seen if row[1] != row[2]]
+
+
+def saturation_warnings(old: Report, new: Report) -> list[str]:
+    """Why int8 ONNX files may answer otherwise on the two machines; none where both are of one kind."""
+    has_onnx = any(variant.format == "onnx" for variant in new.variants)
+    if not has_onnx or sums_may_saturate(old.environment) == sums_may_saturate(new.environment):
+        return []
+    return [
+        (
+            "one of the two processors has VNNI instructions and the other has not, where ONNX Runtime's sums of int8 "
+            "products may saturate: int8 ONNX files may answer differently (optkit compress --reduce-range avoids it)"
+        )
+    ]
 
 
 def _flags(old: Environment, new: Environment) -> tuple[str, str]:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import TYPE_CHECKING, TextIO
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from optkit.report import wording
+from optkit.report import screen, wording
 from optkit.report.compare import UNDECIDED
 from optkit.report.compare_changes import SAME_FILE
 from optkit.report.compare_conditions import STATUS
-from optkit.report.terminal import FULL_WIDTH
+from optkit.report.screen import FULL_WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
     from optkit.report.compare import Alone, Difference, Figures, Judgement, Outcome, Pair, ReportComparison
     from optkit.report.compare_changes import Change
 
-_ASCII = str.maketrans({"×": "x", "µ": "u", "–": "-", "─": "-", "±": "+/-", "…": "~"})
 _COLOURS: dict[Outcome, str] = {"broken": "red", "fine": "green", "in doubt": "yellow", "cannot be judged": "yellow"}
 _ORDER: tuple[Outcome, ...] = ("broken", "in doubt", "cannot be judged", "fine")
 _LEGEND = (
@@ -41,26 +39,7 @@ def show(comparison: ReportComparison, *, stream: TextIO | None = None, width: i
         stream: Where to; standard output when ``None``. Colour only where that is a terminal.
         width: Columns; those of the terminal when ``None``, and 100 where there is none.
     """
-    stream = sys.stdout if stream is None else stream
-    outside = Console(file=stream)
-    columns = width or (outside.width if outside.is_terminal else FULL_WIDTH)
-    # Drawn in memory first, so that characters which the stream cannot encode are replaced and not an error.
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        force_terminal=outside.is_terminal,
-        no_color=outside.no_color,
-        highlight=False,
-        width=columns,
-        legacy_windows=False,
-    )
-    _draw(console, comparison)
-    text = "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    if not encoding.lower().startswith("utf"):
-        text = text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
-    stream.write(text)
-    stream.flush()
+    screen.show(lambda console: _draw(console, comparison), stream, width)
 
 
 def failure_line(comparison: ReportComparison) -> str:

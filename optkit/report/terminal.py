@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import TYPE_CHECKING, TextIO
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from optkit.report import headline, method, wording
+from optkit.report import headline, method, screen, wording
 from optkit.report.reference import BASELINE_NAME, baseline_of, find, formats
+from optkit.report.screen import FULL_WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from rich.console import Console
 
     from optkit.schema import Report, Variant, Verdict
 
@@ -25,12 +25,6 @@ MARK = "►"
 
 # What a run folder has for people, in the order in which one would open it.
 WRITTEN = ("report.html", "report.md", "report.json", "artifacts")
-
-# With the longest name of the standard set the table takes 100 columns, and 80 without intervals and kB.
-FULL_WIDTH = 100
-
-# What a terminal that cannot show them gets instead.
-_ASCII = str.maketrans({"►": ">", "×": "x", "µ": "u", "–": "-", "─": "-", "−": "-", "’": "'", "→": ">", "±": "+/-"})
 
 _COLOURS = {"better": "green", "worse": "red", "no measurable difference": "default"}
 _SHORT = {"better": "better", "worse": "worse", "no measurable difference": "no diff"}
@@ -55,26 +49,8 @@ def show(
         stream: Where to; standard output when ``None``. Colour only where that is a terminal.
         width: Columns; those of the terminal when ``None``, and 100 where there is none.
     """
-    stream = sys.stdout if stream is None else stream
-    outside = Console(file=stream)
-    columns = width or (outside.width if outside.is_terminal else FULL_WIDTH)
-    # Drawn in memory first, so that characters which the stream cannot encode are replaced and not an error.
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        force_terminal=outside.is_terminal,
-        no_color=outside.no_color,
-        highlight=False,
-        width=columns,
-        legacy_windows=False,
-    )
-    _draw(console, report, [] if folder is None else [folder / name for name in written])
-    text = "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    if not encoding.lower().startswith("utf"):
-        text = text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
-    stream.write(text)
-    stream.flush()
+    paths = [] if folder is None else [folder / name for name in written]
+    screen.show(lambda console: _draw(console, report, paths), stream, width)
 
 
 def _draw(console: Console, report: Report, written: Sequence[Path]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from optkit.environment import DOT_PRODUCT_FLAGS, X86_FLAGS, sums_may_saturate
 from optkit.report.why_weights import clustered, float_left, is_quantized, unstructured_sparsity, weights
 from optkit.report.wording import count, listed, microseconds, speedup
 from optkit.schema import Why
@@ -25,9 +26,6 @@ _SLOW_MACS_PER_US = 1_000.0
 # A call of a runtime costs some microseconds by itself; in a longer call that is not what decides.
 _SHORT_CALL_US = 100.0
 
-# Instructions that multiply and add four bytes at once, as Linux names them: x86 and Arm.
-_DOT_PRODUCT_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
-_X86_FLAGS = {"sse2", "avx", "avx2"}
 _HALF_ARITHMETIC_FLAGS = {"avx512_fp16", "asimdhp", "fphp"}
 
 # Operators that ONNX Runtime computes on integers when they stand between DequantizeLinear and QuantizeLinear
@@ -220,16 +218,14 @@ def _unfused(variant: Variant, facts: ModelFacts) -> Why | None:
 def _no_dot_product(variant: Variant, facts: ModelFacts, environment: Environment) -> Why | None:
     effect = not_faster(variant)
     flags = set(environment.cpu_flags)
-    if effect is None or not is_quantized(facts) or not flags or flags & _DOT_PRODUCT_FLAGS:
+    if effect is None or not is_quantized(facts) or not flags or flags & DOT_PRODUCT_FLAGS:
         return None
-    missing = "VNNI (avx512_vnni, avx_vnni)" if flags & _X86_FLAGS else "dot-product (asimddp)"
+    missing = "VNNI (avx512_vnni, avx_vnni)" if flags & X86_FLAGS else "dot-product (asimddp)"
     detail = f"{_cpu(environment)} has no {missing} instructions, which int8 kernels owe most of their speed to"
-    unsigned = any("uint8" in operator.input_dtypes for operator in _multiplying(facts))
-    if flags & _X86_FLAGS and facts.format == "onnx" and unsigned:
+    if sums_may_saturate(environment) and facts.format == "onnx":
         detail += (
-            "; with uint8 activations ONNX Runtime's sums of int8 products may also saturate on such a CPU "
-            "and answer "
-            "differently than on a device that has them (reduce_range avoids it)"
+            "; ONNX Runtime's sums of int8 products may also saturate on such a CPU, and the file answer "
+            "differently than on a device that has them (--reduce-range avoids it)"
         )
     return Why("CPU without int8 dot products", f"{detail} ({effect}).")
 

@@ -56,6 +56,8 @@ JOBS = [
         for method in ("entropy", "percentile")
     ),
     *(_job("plain", "tflite", "int8", io=io) for io in ("uint8", "float")),
+    *(_job(model, "onnx", "int8", reduce_range=True) for model in ("plain", "trained")),
+    _job("plain", "onnx", "dynamic", reduce_range=True),
     *(_job("plain", "onnx", "int8", opset=opset) for opset in (12, 13, 18, 19)),
     *(_job("unknown", module.FORMAT, "fp32") for module in EXPORTERS.values()),
     _job("partial", "tflite", "int8"),
@@ -281,6 +283,26 @@ def test_calibration_methods_change_the_ranges_and_keep_the_answers(made: Made, 
     expected = np.load(folder / "expected.npy").argmax(1)
     # Clipping costs some answers of a network this small; a broken range costs most of them.
     assert np.mean(RUN[file_format](path, images).argmax(1) == expected) > 0.9
+
+
+def test_a_reduced_range_has_7_bits_for_weights(made: Made) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    folder, notes = made
+    images = np.load(folder.parent / "images.npy")
+    expected = np.load(folder / "expected.npy").argmax(1)
+    for name in ("plain-int8", "plain-dynamic"):
+        largest = []
+        for path in (folder / f"{name}.onnx", folder / f"{name}-True.onnx"):
+            stored = [numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer]
+            largest.append(
+                max(np.abs(one.astype(int)).max() for one in stored if one.dtype == np.int8 and one.ndim > 1)
+            )
+        assert largest[0] == 127
+        assert largest[1] <= 64
+        assert np.mean(_run_onnx(folder / f"{name}-True.onnx", images).argmax(1) == expected) > 0.9
+    assert "--reduce-range does not apply" in str(notes["trained-int8-True.onnx"])
 
 
 @pytest.mark.parametrize(("io", "kind"), [("uint8", np.uint8), ("float", np.float32)])

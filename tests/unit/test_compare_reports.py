@@ -198,6 +198,18 @@ def test_what_differs_and_what_is_alone_is_shown() -> None:
     assert "same environment" not in text
 
 
+def test_processors_of_which_one_may_saturate_int8_sums_are_told_apart() -> None:
+    onnx = replace(OLD, variants=[replace(v, format="onnx") for v in OLD.variants])
+    flags = {True: ["sse2", "avx2"], False: ["sse2", "avx2", "avx512_vnni"]}
+    without, having = (
+        replace(onnx, environment=replace(OLD.environment, cpu_flags=flags[without])) for without in (True, False)
+    )
+    assert any("--reduce-range" in warning for warning in compared(without, old=having).warnings)
+    assert not any("--reduce-range" in warning for warning in compared(having, old=having).warnings)
+    tflite = replace(without, variants=[v for v in OLD.variants if v.format == "tflite"])
+    assert not any("--reduce-range" in warning for warning in compared(tflite, old=having).warnings)
+
+
 def test_a_stream_without_unicode_gets_ascii_and_names_are_not_markup() -> None:
     odd = replace(OLD, variants=[replace(v, name="[red]" + v.name) for v in OLD.variants])
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -65,3 +66,14 @@ def test_describing_imports_none_of_the_packages() -> None:
     code = f"import sys, optkit.environment as e; e.describe(); print([n for n in {heavy} if n in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_int8_sums_may_saturate_on_x86_without_vnni() -> None:
+    machine = environment.describe()
+    for flags, expected in (
+        (["sse2", "avx2"], True),
+        (["sse2", "avx2", "avx_vnni"], False),
+        (["asimd", "asimddp"], False),
+        ([], False),
+    ):
+        assert environment.sums_may_saturate(msgspec.structs.replace(machine, cpu_flags=flags)) is expected

@@ -200,6 +200,19 @@ def test_a_batch_that_a_file_cannot_run_is_told_and_the_rest_measured(folder: Pa
     assert result.scaling_failures[0][:3] == (str(good), 1, 4)
 
 
+@pytest.mark.parametrize("at", [0, 40])
+def test_the_next_file_may_take_the_place_of_a_baseline_that_fails(folder: Path, at: int) -> None:
+    bad, good, other = fake(folder, "bad", fault="raise", at=at), fake(folder, "good"), fake(folder, "other")
+    result = measure(folder, [bad, good, other], bad, processes=2, seconds_per_file=0.2, substitute=True)
+    assert list(result.failures) == [str(bad)]
+    assert result.baseline == str(good)
+    assert result.copy is not None
+    assert len(result.copy.blocks_us) == len(result.times[str(other)].blocks_us) == 2
+    assert summarize(result, other).speedup is not None
+    without = measure(folder, [bad, good], bad, processes=1, seconds_per_file=0.1)
+    assert (without.baseline, without.copy) == (str(bad), None)
+
+
 def test_leaving_early_ends_the_process(folder: Path) -> None:
     job: dict[str, object] = {"opener": OPENER, "images": str(folder / "images.npy")}
     bad = fake(folder, "hanging", fault="hang", at=5)

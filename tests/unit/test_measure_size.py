@@ -55,12 +55,19 @@ def test_bytes_are_where_they_are_and_sum_up(file: Path) -> None:
                 constant(np.ones(2, np.int32), role="other"),
             ],
             scale_bytes=20,
+            name_bytes=56,
         ),
     )
     assert found.file_bytes == 400
     assert found.weight_bytes == 116
     assert found.overhead_bytes == 284
-    assert found.bytes_by_kind == {"weights": 100, "biases": 16, "scales_and_constants": 28, "structure": 256}
+    assert found.bytes_by_kind == {
+        "weights": 100,
+        "biases": 16,
+        "scales_and_constants": 28,
+        "names": 56,
+        "structure": 200,
+    }
     assert sum(found.bytes_by_kind.values()) == found.file_bytes
     assert (found.parameters, found.nonzero_parameters) == (104, 104)
 

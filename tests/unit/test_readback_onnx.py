@@ -301,3 +301,16 @@ def test_int4_kernels_are_unpacked(tmp_path: Path) -> None:
     assert (constant.dtype, constant.scales, constant.zero_points) == ("int4", (0.5,), (0,))
     assert constant.values.reshape(-1).tolist() == list(range(-6, 6))
     assert numpy_helper.to_array(kernel).shape == constant.values.shape
+
+
+def test_names_are_told_from_the_rest(tmp_path: Path) -> None:
+    path = model_files.write_onnx(tmp_path, model_files.network(), "fp32")
+    before = readback.read(path)
+    model = onnx.load(path)
+    old = len(model.graph.node[0].name)
+    model.graph.node[0].name = "n" * (old + 20)
+    onnx.save(model, path)
+    after = readback.read(path)
+    # A node of the test file has no name: then its tag and length come on top.
+    assert after.name_bytes - before.name_bytes == 20 + (0 if old else 2)
+    assert after.name_bytes - before.name_bytes == after.file_bytes - before.file_bytes

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import flatbuffers
 import model_files
 import numpy as np
 import pytest
 
 from optkit import readback
 from optkit.errors import InputError
+from optkit.readback import bytes_by_kind
 from optkit.readback._packed import unpack
 
 
@@ -250,3 +252,17 @@ def test_a_tensor_with_too_few_values_is_refused(folder: Path) -> None:
 def test_an_unknown_suffix_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="h5"):
         readback.read(Path(folder / "model.h5"))
+
+
+def test_names_are_told_from_the_rest(tmp_path: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    path = model_files.write_tflite(tmp_path, model_files.network(), "fp32")
+    before = readback.read(path)
+    assert 0 < before.name_bytes < bytes_by_kind(before)["structure"] + before.name_bytes
+    model = schema.ModelT.InitFromPackedBuf(path.read_bytes())
+    model.subgraphs[0].tensors[0].name += b"x" * 400
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(builder.Output())
+    assert readback.read(path).name_bytes == before.name_bytes + 400

@@ -297,9 +297,9 @@ def test_a_processor_without_dot_products() -> None:
     quantized = file(operator("Conv", "uint8", "int8"), kernel(integers(10, 10)), file_format="onnx")
     detail = causes(variant(), quantized, old)[PLAIN_CPU]
     assert "no VNNI" in detail
-    assert "reduce_range" in detail
+    assert "--reduce-range" in detail
     assert (
-        "reduce_range"
+        "--reduce-range"
         not in causes(variant(), file(operator("CONV_2D", "int8"), kernel(integers(10, 10))), old)[PLAIN_CPU]
     )
     arm = replace(VNNI, cpu_flags=["asimd"])
