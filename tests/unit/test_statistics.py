@@ -228,6 +228,16 @@ def test_ratio_interval_narrows_with_more_blocks() -> None:
     assert many[2] - many[1] < (few[2] - few[1]) / 3
 
 
+def test_calls_of_two_kinds_count_as_they_are() -> None:
+    random = np.random.default_rng(0)
+    # 28 calls in a block, one in five twice as long: the median block is 5 long ones of 28, not 5.6.
+    other = [list(1 + random.binomial(28, 0.2, 400) / 28) for _ in range(3)]
+    ratio, low, high = ratio_interval([[1.0] * 400] * 3, other, 0)
+    assert 1 / ratio == pytest.approx(1.2, rel=0.006)
+    assert low <= 1 / 1.2 <= high
+    assert np.median(np.concatenate(other)) < 1.19
+
+
 def test_blocks_that_were_interrupted_do_not_move_the_ratio() -> None:
     reference, other = blocks(2, 30, 0.0, 0.01, 1.5)
     for process in other:
