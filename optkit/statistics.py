@@ -185,7 +185,7 @@ def ratio_interval(
     that the machine disturbed, which lie far from their median (over 5 scaled median absolute deviations;
     Leys et al., Detecting outliers, Journal of Experimental Social Psychology 49, 2013). The median itself
     would be off where calls are of two kinds: with one in five twice as long and 28 in a block, the median
-    block is 2 % shorter than the mean. Over processes it is the mean as well.
+    block is 1 to 2 % off the mean. Over processes it is the mean as well.
 
     The interval is a hierarchical percentile bootstrap, processes and then blocks within them (Davison and
     Hinkley, Bootstrap Methods, 1997, section 3.8; Kalibera and Jones, Rigorous benchmarking in reasonable

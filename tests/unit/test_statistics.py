@@ -230,12 +230,12 @@ def test_ratio_interval_narrows_with_more_blocks() -> None:
 
 def test_calls_of_two_kinds_count_as_they_are() -> None:
     random = np.random.default_rng(0)
-    # 28 calls in a block, one in five twice as long: the median block is 5 long ones of 28, not 5.6.
+    # 28 calls in a block, one in five twice as long: the median block has 5 or 6 long ones of 28, never 5.6.
     other = [list(1 + random.binomial(28, 0.2, 400) / 28) for _ in range(3)]
     ratio, low, high = ratio_interval([[1.0] * 400] * 3, other, 0)
     assert 1 / ratio == pytest.approx(1.2, rel=0.006)
     assert low <= 1 / 1.2 <= high
-    assert np.median(np.concatenate(other)) < 1.19
+    assert abs(np.median(np.concatenate(other)) - 1.2) > 0.01
 
 
 def test_blocks_that_were_interrupted_do_not_move_the_ratio() -> None:
