@@ -241,7 +241,8 @@ def _undisturbed(logs: np.ndarray) -> np.ndarray:
     import numpy as np
 
     far = np.abs(logs - np.median(logs))
-    return logs[far <= OUTLIER_DEVIATIONS * MAD_TO_DEVIATION * np.median(far)]
+    kept: np.ndarray = logs[far <= OUTLIER_DEVIATIONS * MAD_TO_DEVIATION * np.median(far)]
+    return kept
 
 
 def _widening(middles: np.ndarray, resampled: np.ndarray, block_freedom: int) -> float:

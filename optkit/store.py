@@ -94,8 +94,7 @@ def write_atomically(destination: Path, write: Callable[[Path], object]) -> None
         if not _disk_failed(error, destination.parent):
             raise
         raise EnvironmentFailedError(
-            f"cannot write {destination}: {error}; free space or mend the folder, then run the same command again: "
-            "finished work is kept"
+            f"cannot write {destination}: {error}; free space or mend the folder, then run the same command again"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -139,6 +138,32 @@ def prepare_folder(folder: Path) -> None:
         raise InputError(
             f"--out expects a folder that can be written, found {folder}: {error.strerror}; choose another --out"
         ) from error
+
+
+def check_can_write(file: Path, option: str) -> None:
+    """Stop before any work when a file that is to be written in the end cannot be.
+
+    Args:
+        file: The file, whose folder must be there.
+        option: What the user gave it with.
+
+    Raises:
+        InputError: It is a folder, or its folder is missing or cannot be written.
+    """
+    folder = file.absolute().parent
+    try:
+        found = "a folder" if file.is_dir() else "" if folder.is_dir() else "no such folder"
+        if not found:
+            probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
+            probe.write_bytes(b"")
+            probe.unlink()
+    except OSError as error:
+        found = error.strerror or str(error)
+    if found:
+        shown = str(file) if len(str(file)) < 200 else f"{str(file)[:200]}…"
+        raise InputError(
+            f"{option} expects a file in a folder that can be written, found {shown}: {found}; choose another"
+        )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from optkit.errors import InputError, PartialError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-AFTER_INTERRUPT = "nothing was written."
+AFTER_INTERRUPT = "no report was written."
 
 
 @click.command(name="benchmark")
@@ -33,7 +33,12 @@ AFTER_INTERRUPT = "nothing was written."
 @click.option("--batch", default="1", metavar="B[,B...]", help="Images in a call; several give a curve (default 1).")
 @click.option("--baseline", type=click.Path(path_type=Path), help="Reference of its format (default the first file).")
 @click.option("--min-time", default=1.0, show_default=True, help="Seconds that each file is timed at least.")
-@click.option("--max-time", default=60.0, show_default=True, help="Seconds for timing the files of a format at most.")
+@click.option(
+    "--max-time",
+    default=60.0,
+    show_default=True,
+    help="Seconds after which no fourth or later measuring process starts, for each format.",
+)
 @click.option(
     "--width",
     default=0.02,
@@ -59,8 +64,8 @@ def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **
     options["threads"] = _numbers("--threads", options["threads"])
     options["batch"] = _numbers("--batch", options["batch"])
     target = None if json_path in {None, "-"} else Path(str(json_path))
-    if target is not None and (target.is_dir() or not target.absolute().parent.is_dir()):
-        raise InputError(f"--json expects a file in a folder that is there, found {target}; choose another")
+    if target is not None:
+        store.check_can_write(target, "--json")
     with _log(out) as log:
         with Display() as display:
             report = benchmark(
@@ -82,7 +87,7 @@ def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **
         if failed:
             raise PartialError(
                 f"{len(failed)} of {len(report.variants)} files failed: {', '.join(failed)}; "
-                "the reasons stand with them in the report"
+                f"the reasons stand with them in the report, what runtimes printed in {log}"
             )
 
 
@@ -120,6 +125,12 @@ def _log(out: Path | None) -> Iterator[Path]:
     log = Path(name)
     try:
         yield log
-    finally:
-        if sys.exc_info()[0] is None or not log.stat().st_size:
-            log.unlink()
+    except (InputError, KeyboardInterrupt):
+        log.unlink()
+        raise
+    except PartialError:
+        raise
+    except Exception as error:
+        error.add_note(f"log: {log}")
+        raise
+    log.unlink()

@@ -26,7 +26,7 @@ from optkit.errors import ConditionBrokenError
     help="Time the files of both again here, old and new interleaved; answer the test set again where optkit has it.",
 )
 @click.option("--strict", is_flag=True, help="Exit code 1 also when a condition is in doubt or cannot be judged.")
-@click.option("--json", "json_out", type=click.Path(dir_okay=False), metavar="OUT", help="Write the comparison here.")
+@click.option("--json", "json_out", metavar="OUT", help="Write the comparison here.")
 def command(
     old: str, new: str, *, fail_on: tuple[str, ...], remeasure: bool, strict: bool, json_out: str | None
 ) -> None:

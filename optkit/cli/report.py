@@ -48,7 +48,7 @@ def _read(source: Path) -> Report:
     """
     from optkit.errors import InputError
     from optkit.report import json_file
-    from optkit.schema import SCHEMA_VERSION
+    from optkit.report.plausible import check_plausible
 
     advice = "give the folder of an optkit run, or its report.json"
     if not source.exists():
@@ -62,13 +62,9 @@ def _read(source: Path) -> Report:
         ) from error
     try:
         report = json_file.from_json(data)
+        check_plausible(report)
     except InputError as error:
         raise InputError(f"{source}: {error}") from error
-    if report.schema_version != SCHEMA_VERSION:
-        raise InputError(
-            f"{source}: expected report.json of version {SCHEMA_VERSION}, found version {report.schema_version}; "
-            f"{advice}"
-        )
     return report
 
 

@@ -55,7 +55,9 @@ def load_evaluation(source: str, *, scale: float | None = None) -> Evaluation:
                 raise InputError(f"--scale is for data files; {source} comes as real values from 0 to 1")
             return _packaged(source)
         hint = nearest(source, list(registry.names("data")))
-        raise InputError(f"--data expects a data set or a path that ends in .npz or .npy, found {source!r}: {hint}")
+        raise InputError(
+            f"--data expects a data set or your own file, which ends in .npz or .npy, found {source!r}: {hint}"
+        )
     if scale is not None and not (math.isfinite(scale) and scale != 0):
         raise InputError(f"--scale expects a number other than 0, found {scale:g}")
     arrays, digest = _read(path)
@@ -134,7 +136,9 @@ def _labels(raw: np.ndarray, count: int, path: Path) -> np.ndarray:
         # One column, or one-hot rows.
         labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
     whole = labels.dtype.kind in "uib" or (labels.dtype.kind == "f" and bool((labels == np.rint(labels)).all()))
-    if labels.shape != (count,) or not whole or bool((labels < 0).any()):
+    if labels.shape == (count,) and whole and count and labels.min() < 0:
+        raise InputError(f"expected labels from 0 on in {path}, found {int(labels.min())}; number the classes from 0")
+    if labels.shape != (count,) or not whole:
         raise InputError(
             f"expected {count} labels from 0 on in {path}, found {raw.dtype} of shape {list(raw.shape)}; "
             "labels are class numbers, or one-hot rows"

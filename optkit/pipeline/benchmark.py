@@ -6,6 +6,7 @@ A file that cannot be used is listed with the reason, and the others are measure
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 # Of the interval of a speed-up, relative: narrow enough to tell 5 % from nothing.
 WANTED_WIDTH = 0.02
+# Beyond what any deployment runs, and within what a machine has memory for.
+MOST_BATCH = 65_536
 MOST_SECONDS = 60.0
 LEAST_PROCESSES = 3
 
@@ -148,9 +151,15 @@ def _check(options: Options) -> None:
     Raises:
         InputError: Some option is.
     """
-    for name, numbers in (("--threads", options.threads), ("--batch", options.batch)):
-        if not numbers or min(numbers) < 1:
-            raise InputError(f"{name} expects numbers from 1 on, found {', '.join(map(str, numbers)) or 'none'}")
+    # More threads than cores only wait for each other.
+    most_threads = max(8, 2 * len(os.sched_getaffinity(0)))
+    limits = (("--threads", options.threads, most_threads), ("--batch", options.batch, MOST_BATCH))
+    for name, numbers, most in limits:
+        if not numbers or min(numbers) < 1 or max(numbers) > most:
+            found = ", ".join(map(str, numbers)) or "none"
+            raise InputError(f"{name} expects numbers from 1 to {most}, found {found}; choose others")
+    if not 0 <= options.seed < 2**31:
+        raise InputError(f"--seed expects a number from 0 to {2**31 - 1}, found {options.seed}; choose another")
     for name, seconds in (("--min-time", options.min_time), ("--max-time", options.max_time)):
         if not 0 < seconds <= 86_400:
             raise InputError(f"{name} expects seconds over 0 and at most a day, found {seconds:g}")
@@ -174,8 +183,7 @@ def _named(files: Sequence[Path], baseline: Path | None) -> list[Variant]:
             raise InputError(
                 f"expected files that end in {', '.join(suffixes)}, found {path}: {nearest(path.suffix, suffixes)}"
             )
-        if not path.is_file():
-            raise InputError(f"expected a model file at {path}, found {'a folder' if path.is_dir() else 'nothing'}")
+        _check_there(path)
         if not any(path.samefile(other) for other in paths):
             paths.append(path)
     if baseline is not None:
@@ -198,6 +206,22 @@ def _named(files: Sequence[Path], baseline: Path | None) -> list[Variant]:
             )
         )
     return records
+
+
+def _check_there(path: Path) -> None:
+    """Refuse a path that leads to no file.
+
+    Raises:
+        InputError: What is there in its place.
+    """
+    shown = str(path) if len(str(path)) < 200 else f"{str(path)[:200]}…"
+    try:
+        path.stat()
+        found = "" if path.is_file() else "a folder" if path.is_dir() else "something that is no file"
+    except OSError as error:
+        found = error.strerror or str(error)
+    if found:
+        raise InputError(f"expected a model file at {shown}, found {found}; check the path")
 
 
 def _free_name(path: Path, records: list[Variant]) -> str:
@@ -224,6 +248,8 @@ def _measure_format(variants: list[Variant], run: _Run) -> _Measured:
     """Everything about the files of one format."""
     result = _latency(variants, run)
     warnings = doubts(result)
+    if variants[0].format == "keras" and len(run.options.threads) > 1:
+        warnings.append(f"TensorFlow takes its threads once per process: measured with {run.options.threads[0]} only")
     left = [variant for variant in variants if variant.path not in result.failures]
     if left and left[0] is not variants[0]:
         warnings.append(f"{variants[0].name} cannot be measured: {left[0].name} is the reference in its place")

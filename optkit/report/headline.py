@@ -108,7 +108,7 @@ def _fastest(written: Sequence[Variant], baseline: Variant | None) -> Fact | Non
     words = "the reference" if speedup is None else f"{wording.speedup(speedup)} faster than the reference"
     close = [_file(other) for _, other in timed if other is not best and _near(other, speedup)]
     doubt = f"; too close to tell apart from it: {wording.listed(close)}" if close else ""
-    doubt += "; its times are in doubt, see below" if best.latency is not None and best.latency.doubts else ""
+    doubt += "; its times are in doubt, see the notes" if best.latency is not None and best.latency.doubts else ""
     title = "Among the fastest" if close else "Fastest"
     sentence = f"{file} is {_CLAIMS[title]}: {figure} a call, {words}{_accuracy(best)}{doubt}"
     return Fact(best.format, title, file, figure, f"{words}{doubt}", sentence)

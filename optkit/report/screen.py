@@ -28,6 +28,9 @@ def show(draw: Callable[[Console], object], stream: TextIO | None = None, width:
         width: Columns; those of the terminal when ``None``, and 100 where there is none.
     """
     stream = sys.stdout if stream is None else stream
+    if stream is None:
+        # Standard output is closed: nobody is there to read.
+        return
     outside = Console(file=stream)
     columns = width or (outside.width if outside.is_terminal else FULL_WIDTH)
     # Drawn in memory first, so that characters which the stream cannot encode are replaced and not an error.

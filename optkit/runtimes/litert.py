@@ -55,6 +55,8 @@ def open_model(path: Path, *, threads: int = 1, reference_kernels: bool = False)
     try:
         # From bytes, not by name: LiteRT maps the file, and a file replaced while mapped ends the process.
         content = Path(path).read_bytes()
+        if not content:
+            raise InputError(f"expected a .tflite file at {path}, found an empty one; export the model again")
         with _without_notices():
             interpreter = Interpreter(
                 model_content=content, num_threads=threads, experimental_op_resolver_type=resolver

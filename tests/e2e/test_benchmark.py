@@ -165,10 +165,14 @@ def test_images_that_do_not_fit(files: dict[str, Path], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.tflite"], "found nothing"),
+        (["missing.tflite"], "No such file"),
         (["/"], "expected files that end in"),
         (["{fp32.tflite}", "--threads", "0"], "--threads expects"),
         (["{fp32.tflite}", "--batch", "two"], "--batch expects"),
+        (["{fp32.tflite}", "--threads", "1000"], "--threads expects"),
+        (["{fp32.tflite}", "--batch", "1000000000"], "--batch expects"),
+        (["{fp32.tflite}", "--seed", "-1"], "--seed expects"),
+        (["x" * 300 + ".onnx"], "File name too long"),
         (["{fp32.tflite}", "--width", "2"], "--width expects"),
         (["{fp32.tflite}", "--min-time", "nan"], "--min-time expects"),
         (["{fp32.tflite}", "--data", "mnits"], "did you mean mnist"),
@@ -198,7 +202,7 @@ def test_ctrl_c_leaves_nothing(files: dict[str, Path], tmp_path: Path) -> None:
             time.sleep(0.05)
         os.kill(run.pid, signal.SIGINT)
         assert run.wait(20) == 130
-        assert "nothing was written" in run.stderr.read()
+        assert "no report was written" in run.stderr.read()
     assert [path.name for path in out.iterdir()] == ["log.txt"]
 
 

@@ -71,7 +71,7 @@ BAD: dict[str, tuple[bytes | None, str]] = {
     "cut off": (json_file.to_json(OLD)[:-500], "not JSON"),
     "other JSON": (b"[]", "schema_version"),
     "later version": (json_file.to_json(replace(OLD, schema_version=2)), "later optkit"),
-    "no version": (json_file.to_json(replace(OLD, schema_version=0)), "at least 1"),
+    "no version": (json_file.to_json(replace(OLD, schema_version=0)), "found version 0"),
     "missing key": (b'{"schema_version": 1}', "does not fit"),
     "file named twice": (json_file.to_json(replace(OLD, variants=OLD.variants * 2)), "twice"),
     "speed-up of 0": (json_file.to_json(faster(OLD, 0.0, 0.0, 1.0)), "over 0"),
@@ -104,7 +104,7 @@ def test_bad_input_ends_with_2_and_says_one_line(tmp_path: Path) -> None:
         ((old, tmp_path / "none"), "NEW expects a run folder"),
         ((old, old, "--fail-on", "acuracy<0pt"), "did you mean accuracy"),
         ((old, old, "--strict"), "give --fail-on"),
-        ((old, old, "--json", tmp_path / "none" / "out.json"), "make the folder"),
+        ((old, old, "--json", tmp_path / "none" / "out.json"), "no such folder"),
     ):
         done = run(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
