@@ -7,6 +7,7 @@ process draws anew: with one seed, a process of some thousand calls would repeat
 from __future__ import annotations
 
 import random
+from itertools import cycle, repeat
 from typing import TYPE_CHECKING, Any
 
 from optkit import runtimes
@@ -17,15 +18,21 @@ if TYPE_CHECKING:
     from optkit.runtimes import Session
 
 
+# More than a process makes calls, so that hardly a draw is used twice.
+DRAWS = 20_011
+
+
 def open_model(path: Path, *, threads: int = 1) -> Session:
     """Open a file whose name says how often a call runs it."""
     session: Any = runtimes.open_model(path, threads=threads)
     k = int(path.stem.rpartition("-k")[2]) / 100
-    once, whole, rest, draw = session.invoke, int(k), k % 1, random.Random().random
+    once, whole, rest = session.invoke, int(k), k % 1
+    draw = random.Random().random
+    # Drawn beforehand: what a draw costs is no part of the file's time, and would make every k seem nearer to 1.
+    next_count = cycle([whole + (draw() < rest) for _ in range(DRAWS)]).__next__
 
     def invoke() -> None:
-        # The draw is made for k = 1 as well, so that its own time is in both.
-        for _ in range(whole + (draw() < rest)):
+        for _ in repeat(None, next_count()):
             once()
 
     session.invoke = invoke

@@ -58,8 +58,6 @@ def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **
     from optkit import store
     from optkit.cli.progress import Display
     from optkit.pipeline.benchmark import Options, benchmark
-    from optkit.report import json_file, terminal
-    from optkit.report.folder import write_report
 
     options["threads"] = _numbers("--threads", options["threads"])
     options["batch"] = _numbers("--batch", options["batch"])
@@ -75,6 +73,10 @@ def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **
                 log=log,
                 on_event=display.update,
             )
+        # What only draws is loaded after measuring, so that measuring begins soon.
+        from optkit.report import json_file, terminal
+        from optkit.report.folder import write_report
+
         if target is not None:
             store.write_bytes(target, json_file.to_json(report))
         if out is not None:

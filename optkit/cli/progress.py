@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -14,11 +15,13 @@ class Display:
     """Two lines on standard error: the whole run with the time left, and the stage at work."""
 
     def __init__(self) -> None:
+        self._shown = sys.stderr is not None and sys.stderr.isatty()
+        if not self._shown:
+            return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
         console = Console(stderr=True)
-        self._shown = console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description:<33}"),
             BarColumn(bar_width=24),
@@ -26,20 +29,23 @@ class Display:
             TextColumn("{task.fields[note]}", style="dim"),
             console=console,
             transient=True,
-            disable=not self._shown,
         )
         self._all = self._progress.add_task("Whole run", total=1.0, note="")
         self._stage = self._progress.add_task("Starting", total=1.0, note="loading TensorFlow")
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._shown:
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._shown:
+            self._progress.stop()
 
     def update(self, event: Event) -> None:
         """Show where the run is."""
+        if not self._shown:
+            return
         left = "" if event.seconds_left is None else f"about {_duration(event.seconds_left)} left"
         self._progress.update(self._all, completed=event.overall, note=left)
         if not event.kept:

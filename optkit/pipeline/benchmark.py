@@ -9,6 +9,7 @@ import datetime as dt
 import os
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -104,7 +105,9 @@ def benchmark(
     evaluation = None if options.data is None else load_evaluation(options.data, scale=options.scale)
     formats = list(dict.fromkeys(variant.format for variant in variants))
     schedule = Schedule(_expected_seconds(variants, options, evaluation), on_event)
-    before = environment.describe()
+    # Looking up the packages' versions takes as long as a process takes to start: both at once.
+    background = ThreadPoolExecutor(1)
+    before = background.submit(environment.describe)
     floors, stops, warnings = [], [], []
     with tempfile.TemporaryDirectory(prefix="optkit-benchmark-") as scratch:
         images = judge.write_images(evaluation, Path(scratch))
@@ -124,7 +127,8 @@ def benchmark(
         raise InputError(f"none of the files can be measured: {reasons}")
     if evaluation is None:
         warnings.insert(0, "no data given: inputs were generated, and accuracy is not measured; give --data")
-    after = environment.with_load_after(before)
+    after = environment.with_load_after(before.result())
+    background.shutdown()
     done = [judge.explained(variant, done, after) for variant in done]
     return Report(
         schema_version=SCHEMA_VERSION,

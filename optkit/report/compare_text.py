@@ -37,7 +37,7 @@ def show(comparison: ReportComparison, *, stream: TextIO | None = None, width: i
     Args:
         comparison: What to show.
         stream: Where to; standard output when ``None``. Colour only where that is a terminal.
-        width: Columns; those of the terminal when ``None``, and 100 where there is none.
+        width: Columns; those of the terminal when ``None``, and 104 where there is none.
     """
     screen.show(lambda console: _draw(console, comparison), stream, width)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # With the longest name of the standard set a table takes 100 columns, and 80 without intervals and kB.
 FULL_WIDTH = 100
+# Where there is no terminal: with room for marks of doubt beside the times.
+PLAIN_WIDTH = 104
 
 # What a terminal that cannot show them gets instead.
 _PLAIN = {"►": ">", "×": "x", "µ": "u", "–": "-", "─": "-", "−": "-", "’": "'", "→": ">", "±": "+/-", "…": "~"}
@@ -25,14 +27,14 @@ def show(draw: Callable[[Console], object], stream: TextIO | None = None, width:
     Args:
         draw: Prints.
         stream: Where to; standard output when ``None``. Colour only where that is a terminal.
-        width: Columns; those of the terminal when ``None``, and 100 where there is none.
+        width: Columns; those of the terminal when ``None``, and 104 where there is none.
     """
     stream = sys.stdout if stream is None else stream
     if stream is None:
         # Standard output is closed: nobody is there to read.
         return
     outside = Console(file=stream)
-    columns = width or (outside.width if outside.is_terminal else FULL_WIDTH)
+    columns = width or (outside.width if outside.is_terminal else PLAIN_WIDTH)
     # Drawn in memory first, so that characters which the stream cannot encode are replaced and not an error.
     buffer = io.StringIO()
     console = Console(

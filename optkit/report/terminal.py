@@ -47,7 +47,7 @@ def show(
         folder: The run folder, whose written files are named at the end.
         written: Names of those files; the ones that are not there are passed over.
         stream: Where to; standard output when ``None``. Colour only where that is a terminal.
-        width: Columns; those of the terminal when ``None``, and 100 where there is none.
+        width: Columns; those of the terminal when ``None``, and 104 where there is none.
     """
     paths = [] if folder is None else [folder / name for name in written]
     screen.show(lambda console: _draw(console, report, paths), stream, width)
