@@ -68,7 +68,7 @@ def test_memory_follows_the_file_and_not_the_process_that_asks(tmp_path: Path, i
 def test_a_file_that_cannot_be_opened_has_a_reason(tmp_path: Path, images: Path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no model")
-    with pytest.raises(InputError, match="cannot be run: InputError: ONNX Runtime cannot open"):
+    with pytest.raises(InputError, match="cannot be run: ONNX Runtime cannot open"):
         measure_memory(path, images, log=tmp_path / "log.txt")
 
 
