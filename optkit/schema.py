@@ -197,15 +197,10 @@ class ScalingPoint(Struct, frozen=True):
 
 
 class OperatorFigures(Struct, frozen=True):
-    """One operator of the file, or of what the runtime made of it.
+    """One operator of the file, or of what the runtime made of it; its name may be empty.
 
-    Attributes:
-        kind: Operator type as the format or the runtime names it.
-        name: Name of the node; may be empty.
-        macs: Multiply-accumulates per inference at batch 1; ``None`` where they cannot be told.
-        weight_bytes: Bytes of its stored weights and biases in the file.
-        mean_us: Mean time of the operator per call, from the runtime's own profile; ``None`` where the runtime gives
-            none. Profiling costs time itself: what counts is the share.
+    ``macs`` are per inference at batch 1, ``weight_bytes`` those of its stored weights and biases. ``mean_us`` is per
+    call, from the runtime's own profile, which costs time too: what counts is the share.
     """
 
     kind: str
@@ -216,15 +211,9 @@ class OperatorFigures(Struct, frozen=True):
 
 
 class RuntimeFacts(Struct, frozen=True):
-    """What the runtime makes of a file.
+    """What the runtime makes of a file; the least version that opens it is what the file or a published table says.
 
-    Attributes:
-        least_version: Least version of the runtime that opens the file, as the file or the runtime's compatibility
-            table says; ``None`` where neither does.
-        optimization: Optimization level or delegate that the file ran with.
-        nodes: Operators in the file.
-        delegated_nodes: Those of them that XNNPACK took over (TFLite); ``None`` where there is no delegate.
-        nodes_after_optimization: Nodes that are left after the runtime's own graph optimization (ONNX).
+    ``delegated_nodes`` were taken by XNNPACK (TFLite); the graph optimizer (ONNX) left ``nodes_after_optimization``.
     """
 
     least_version: str | None
@@ -331,16 +320,10 @@ class NoiseFloor(Struct, frozen=True):
 
 
 class Stopping(Struct, frozen=True):
-    """Why measuring one format's files ended.
+    """Why measuring one format's files ended: every interval within the wanted width, time up, or a fixed number.
 
-    Attributes:
-        format: File format.
-        reason: ``narrow enough``: every interval is within the wanted width; ``time is up`` otherwise; ``fixed`` where
-            the number of processes was set beforehand.
-        processes: Fresh processes that measured.
-        seconds: Wall time of it.
-        wanted_width: Half width of a speed-up's 95 % interval, relative to the speed-up; ``None`` when fixed.
-        reached_width: The widest that was reached; ``None`` when there was nothing to compare.
+    Widths are half widths of a speed-up's 95 % interval, relative: the ``wanted_width`` (``None`` when fixed), and
+    the widest that was reached (``None`` when nothing was compared). ``seconds`` is wall time.
     """
 
     format: str
