@@ -213,10 +213,12 @@ def _copy_baseline(folder: Path) -> None:
     (folder / "cache").mkdir(parents=True)
     (folder / "models").mkdir()
     shutil.copy2(FLOAT / _KERAS, folder / _KERAS)
-    for record in (FLOAT / "cache").glob("*.json"):
-        if json.loads(record.read_bytes())["record"]["stage"] == "baseline":
-            for path in (FLOAT / "cache").glob(f"{record.stem}*"):
-                shutil.copy2(path, folder / "cache" / path.name)
+    records = list((FLOAT / "cache").glob("*.json"))
+    trained = [one for one in records if json.loads(one.read_bytes())["record"]["stage"] == "baseline"]
+    # Of older code's models the records are still there.
+    newest = max(trained, key=lambda one: one.stat().st_mtime)
+    for path in (FLOAT / "cache").glob(f"{newest.stem}*"):
+        shutil.copy2(path, folder / "cache" / path.name)
 
 
 def _stage_seconds(folder: Path) -> dict[str, float]:
