@@ -6,12 +6,17 @@ package loads neither numpy nor TensorFlow.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optkit.pipeline.run import compress
 
 __all__ = ["__version__", "compress"]
+
+# From 1.29 on ONNX Runtime sends names and hashes of the models that it opens to its maker, and keeps a device id in
+# the user's home folder, unless this is set before it is imported. What optkit measures stays here.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:  # a module attribute may be anything

@@ -176,7 +176,8 @@ def load_toml(path: Path) -> tuple[dict[str, Any], list[Recipe]]:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the recipe file {path}: {error}") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only what tomllib says itself: Python refuses numbers of thousands of digits.
         raise InputError(f"{path} is not TOML that can be read: {error}") from error
     if not raw:
         raise InputError(f"{path} is empty: expected [[recipe]] tables, [settings], or both")

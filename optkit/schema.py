@@ -10,10 +10,60 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-SCHEMA_VERSION = 1
+from optkit.problem import Preprocessing, Task
+from optkit.quality import (
+    Accuracy,
+    AccuracyValidation,
+    Check,
+    Comparison,
+    ErrorComparison,
+    Errors,
+    Flip,
+    Interval,
+    Parity,
+    Verdict,
+)
 
-Verdict = Literal["better", "worse", "no measurable difference"]
-Interval = tuple[float, float]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Accuracy",
+    "AccuracyValidation",
+    "Calibration",
+    "Check",
+    "Comparison",
+    "Compute",
+    "DataFacts",
+    "Environment",
+    "Epoch",
+    "ErrorComparison",
+    "Errors",
+    "Flip",
+    "Interval",
+    "KernelExpectation",
+    "Latency",
+    "LayerNote",
+    "Memory",
+    "NoiseFloor",
+    "OperatorFigures",
+    "Parity",
+    "Point",
+    "Recipe",
+    "Recommendation",
+    "Report",
+    "RuntimeFacts",
+    "ScalingPoint",
+    "Size",
+    "Skipped",
+    "Speedup",
+    "Step",
+    "Stopping",
+    "Training",
+    "Variant",
+    "Verdict",
+    "Why",
+]
+
+SCHEMA_VERSION = 1
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,20 +88,6 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     def precision(self) -> Step:
         """The last step."""
         return self.steps[-1]
-
-
-class Check(Struct, frozen=True):
-    """One thing that was looked at, and what was seen.
-
-    ``passed`` is decided where the check is made; ``reason`` says why the limit is what it is.
-    """
-
-    name: str
-    passed: bool
-    observed: float | str | None
-    limit: float | str | None
-    unit: str
-    reason: str = ""
 
 
 class LayerNote(Struct, frozen=True):
@@ -103,49 +139,6 @@ class Compute(Struct, frozen=True):
     """Arithmetic per inference, counted from the operators in the file."""
 
     macs: int | None
-
-
-class Comparison(Struct, frozen=True):
-    """Paired comparison of two sets of answers to the same questions.
-
-    ``lost`` counts images that the reference gets right and this file wrong, ``gained`` the reverse;
-    ``p_value`` is the exact McNemar test's; ``difference_ci95`` is a fraction (this minus reference).
-    """
-
-    lost: int
-    gained: int
-    p_value: float
-    difference_ci95: Interval
-    verdict: Verdict
-
-
-class Accuracy(Struct, frozen=True):
-    """Accuracy of the exported file in its own runtime on the whole test set."""
-
-    correct: int
-    total: int
-    top1: float
-    ci95: Interval
-    confusion: list[list[int]]
-    versus_baseline: Comparison | None = None
-    versus_control: Comparison | None = None
-
-
-class AccuracyValidation(Struct, frozen=True):
-    """Accuracy on validation data, which is what choices are made on."""
-
-    correct: int
-    total: int
-    versus_baseline: Comparison | None = None
-
-
-class Flip(Struct, frozen=True):
-    """A test image whose answer differs from the baseline file's."""
-
-    index: int
-    baseline: int
-    answer: int
-    label: int
 
 
 class Speedup(Struct, frozen=True):
@@ -229,27 +222,13 @@ class Memory(Struct, frozen=True):
     peak_rss_bytes: int
 
 
-class Parity(Struct, frozen=True):
-    """The file's outputs against its Keras variant's.
-
-    ``max_abs_error`` is in the unit of the (dequantized) outputs; ``max_error_steps`` in steps of the
-    output's scale, for integer outputs.
-    """
-
-    reference: str
-    max_abs_error: float
-    top1_agreement: float
-    passed: bool
-    images: int
-    mean_abs_error: float | None = None
-    max_error_steps: float | None = None
-
-
 class Variant(Struct, frozen=True):
     """Everything known about one file that was written (or that failed to be).
 
     ``recipe`` is ``None`` for a file that no optkit run made. ``is_baseline`` marks the file that others of its format
-    are held against. ``scaling`` has other batches and thread counts, where they were asked for.
+    are held against. ``scaling`` has other batches and thread counts, where they were asked for. Files that answer
+    with a class have ``accuracy``, those that answer with a value ``errors``; the other is ``None``. ``metrics`` has
+    further figures of the answers by name, see ``optkit.measure.quality``.
     """
 
     name: str
@@ -276,6 +255,8 @@ class Variant(Struct, frozen=True):
     scaling: list[ScalingPoint] = []
     operators: list[OperatorFigures] = []
     runtime_facts: RuntimeFacts | None = None
+    errors: Errors | None = None
+    errors_validation: Errors | None = None
 
 
 class Environment(Struct, frozen=True):
@@ -301,7 +282,11 @@ class Calibration(Struct, frozen=True):
 
 
 class DataFacts(Struct, frozen=True):
-    """The data set and its split, in images; ``None`` for parts that were not there or not used."""
+    """The data set and its split, in images; ``None`` for parts that were not there or not used.
+
+    ``preprocessing`` is how raw values became real inputs, ``None`` where that is not known (files measured by
+    themselves). ``class_names`` are in the order of the class numbers; empty where there are none.
+    """
 
     name: str
     sha256: str
@@ -309,6 +294,8 @@ class DataFacts(Struct, frozen=True):
     validation: int | None
     test: int
     calibration: Calibration | None
+    preprocessing: Preprocessing | None = None
+    class_names: list[str] = []
 
 
 class NoiseFloor(Struct, frozen=True):
@@ -358,12 +345,12 @@ class Skipped(Struct, frozen=True):
 
 
 class Epoch(Struct, frozen=True):
-    """One epoch of training; losses are means over the epoch's examples."""
+    """One epoch of training; losses are means over its examples. For regression ``accuracy`` is ``None``."""
 
     loss: float
-    accuracy: float
+    accuracy: float | None
     validation_loss: float
-    validation_accuracy: float
+    validation_accuracy: float | None
     seconds: float
 
 
@@ -379,7 +366,8 @@ class Report(Struct, frozen=True):
 
     ``data`` is ``None`` where files were measured on generated inputs.
     ``pictures`` has the test images that a flip names, once each: index in the test set (as a string) to a PNG
-    in base64 (``optkit.report.pictures``), so that the page is drawn from this record alone.
+    in base64 (``optkit.report.pictures``), so that the page is drawn from this record alone. ``task`` says what
+    outputs stand for; ``None`` in reports of versions that knew classes only, and where nothing was judged.
     """
 
     schema_version: int
@@ -397,3 +385,4 @@ class Report(Struct, frozen=True):
     variants: list[Variant]
     pictures: dict[str, str] = {}
     stopping: list[Stopping] = []
+    task: Task | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from optkit.schema import Comparison, Interval, Verdict
+from optkit.quality import Comparison, ErrorComparison, Interval, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # The standard normal's 97.5 % quantile: all intervals here are 95 % and two-sided.
 Z95 = 1.959963984540054
 SIGNIFICANCE = 0.05
+# Of fewer paired examples not even all changes in one direction would be significant by their signs (2 * 0.5^5 is
+# 0.0625), while a t test of two that happen to be alike can give any p value.
+LEAST_PAIRED = 6
 # MLPerf's early stopping rule reports a percentile only when it could be claimed with 99 % confidence even if
 # one sample more than none had gone over it.
 PERCENTILE_CONFIDENCE = 0.99
@@ -124,6 +127,68 @@ def compare_answers(labels: np.ndarray, reference: np.ndarray, answers: np.ndarr
     if p_value < SIGNIFICANCE:
         verdict = "better" if gained > lost else "worse"
     return Comparison(lost, gained, p_value, difference_interval(lost, gained, len(labels)), verdict)
+
+
+def mean_interval(values: np.ndarray) -> Interval | None:
+    """95 % interval of a mean, Student's t; ``None`` for a single value.
+
+    Right for values of any distribution once there are many (central limit theorem). Absolute errors are skewed, for
+    which it is somewhat too narrow where they are few: of exponential values it holds the mean in 92 % of simulated
+    samples of 30, and in 94 % of samples of 200.
+
+    Args:
+        values: Finite numbers [n], n at least 1.
+
+    Raises:
+        ValueError: There is no value, or one is not finite.
+    """
+    import numpy as np
+    from scipy.stats import t
+
+    wide = np.asarray(values, np.float64)
+    if wide.ndim != 1 or not wide.size or not np.isfinite(wide).all():
+        raise ValueError(f"expected a vector of finite values, found shape {wide.shape}")
+    if wide.size == 1:
+        return None
+    centre = float(wide.mean())
+    half = float(t.ppf(1 - SIGNIFICANCE / 2, wide.size - 1)) * float(wide.std(ddof=1)) / math.sqrt(wide.size)
+    return centre - half, centre + half
+
+
+def compare_errors(labels: np.ndarray, reference: np.ndarray, values: np.ndarray) -> ErrorComparison:
+    """Paired comparison of two sets of values for the same questions, by their absolute errors.
+
+    Tested is the mean difference of absolute errors, with the paired t test: that is the difference of the mean
+    absolute errors which is reported, and its interval leaves out 0 exactly where p is under 5 %. Wilcoxon's signed
+    ranks test another quantity (the middle of the differences) and may call a file worse whose mean error is smaller.
+
+    Args:
+        labels: Right values [n].
+        reference: The reference's values [n].
+        values: The values to judge [n].
+
+    Raises:
+        ValueError: The lengths differ, there is no question, or a value is not finite.
+    """
+    import numpy as np
+    from scipy.stats import t
+
+    if not labels.shape == reference.shape == values.shape or labels.ndim != 1 or not labels.size:
+        shapes = f"{labels.shape}, {reference.shape} and {values.shape}"
+        raise ValueError(f"expected three vectors of one length, found shapes {shapes}")
+    right = labels.astype(np.float64)
+    change = np.abs(values - right) - np.abs(reference - right)
+    interval = mean_interval(change)
+    mean, total = float(change.mean()), len(change)
+    p_value = 1.0
+    if total >= LEAST_PAIRED and mean:
+        error = float(change.std(ddof=1)) / math.sqrt(total)
+        p_value = float(2 * t.sf(abs(mean) / error, total - 1)) if error else 0.0
+    verdict: Verdict = "no measurable difference"
+    if p_value < SIGNIFICANCE:
+        verdict = "better" if mean < 0 else "worse"
+    larger, smaller = int((change > 0).sum()), int((change < 0).sum())
+    return ErrorComparison(larger, smaller, mean, interval, p_value, verdict)
 
 
 def samples_needed(percent: float) -> int:

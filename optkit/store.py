@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,23 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sha256_path(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of all files of a folder with their names, in hexadecimal.
+
+    Raises:
+        InputError: It is neither, or cannot be read.
+    """
+    try:
+        if path.is_file():
+            return sha256_file(path)
+        if path.is_dir():
+            files = sorted(one for one in path.rglob("*") if one.is_file())
+            return digest([[one.relative_to(path).as_posix(), sha256_file(one)] for one in files])
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
+    raise InputError(f"expected a file or folder at {path}, found {'something else' if path.exists() else 'nothing'}")
+
+
 def digest(value: object) -> str:
     """SHA-256 of a JSON-able value in canonical form (sorted keys, no spaces)."""
     plain = msgspec.to_builtins(value)
@@ -93,11 +110,15 @@ def write_atomically(destination: Path, write: Callable[[Path], object]) -> None
     except Exception as error:
         if not _disk_failed(error, destination.parent):
             raise
+        # HDF5's messages go over several lines.
+        reason = " ".join(str(error).split())
         raise EnvironmentFailedError(
-            f"cannot write {destination}: {error}; free space or mend the folder, then run the same command again"
+            f"cannot write {destination}: {reason}; free space or mend the folder, then run the same command again"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # A folder that has become read-only keeps it; why it did is told above.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _disk_failed(error: Exception, folder: Path) -> bool:

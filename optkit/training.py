@@ -1,4 +1,4 @@
-"""Trains a tf_keras classifier: whole chunks of steps run inside one TensorFlow function.
+"""Trains a tf_keras model: whole chunks of steps run inside one TensorFlow function.
 
 Compared with ``Model.fit`` this leaves Python out of the inner loop, which small networks spend much of their time
 in, and makes the order of the examples a function of the seed alone.
@@ -6,6 +6,7 @@ in, and makes the order of the examples a function of the seed alone.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,11 +15,18 @@ from msgspec import Struct
 from optkit.schema import Epoch
 
 if TYPE_CHECKING:
-    from optkit.data import Part
+    import numpy as np
+
+    from optkit.data import Dataset
+    from optkit.problem import Task
     from optkit.workers import Tell
 
 # Steps between two progress messages; large enough that Python is not in the way.
 CHUNK_STEPS = 50
+# Real inputs that are in memory at a time; data need not fit as a whole.
+CHUNK_BYTES = 64 << 20
+EVALUATED_AT_ONCE = 500
+_ACCURACY = "accuracy"
 
 
 class TrainingPlan(Struct, frozen=True):
@@ -58,22 +66,23 @@ def configure_tensorflow(seed: int, *, threads: int) -> None:
 
 def train(
     model: Any,
-    train_part: Part,
-    validation_part: Part,
+    dataset: Dataset,
     plan: TrainingPlan,
     *,
+    task: Task,
     seed: int,
     tell: Tell,
 ) -> list[Epoch]:
-    """Train a model that ends in class probabilities, in place.
+    """Train a model in place.
 
     Args:
-        model: A tf_keras model with input [batch, *shape] and output float32 [batch, classes] that sums to one.
-        train_part: Training images uint8 [n, height, width] and labels.
-        validation_part: Looked at after every epoch; nothing is chosen by it here.
+        model: A tf_keras model with input [batch, *shape] and output float32 [batch, task.size].
+        dataset: Its training part is trained on; its validation part is looked at after every epoch, nothing is
+            chosen by it here.
         plan: How to train.
+        task: What the outputs stand for, which decides the loss.
         seed: Decides the order of the examples.
-        tell: Receives ``done`` and ``total`` steps and the running ``accuracy``.
+        tell: Receives ``done`` and ``total`` steps and the running ``accuracy`` (``None`` for regression).
 
     Returns:
         One record per epoch.
@@ -82,11 +91,10 @@ def train(
     import tensorflow as tf
     import tf_keras
 
-    from optkit.data import to_real
-
+    examples, labels = dataset.train.images, _targets(dataset.train.labels, task)
     shape = tuple(model.input_shape[1:])
-    batch = min(plan.batch, len(train_part.labels))
-    steps = len(train_part.labels) // batch
+    batch = min(plan.batch, len(labels))
+    steps = len(labels) // batch
     rate: Any = plan.learning_rate
     if plan.schedule == "cosine":
         rate = tf_keras.optimizers.schedules.CosineDecay(plan.learning_rate, max(1, plan.epochs * steps))
@@ -95,54 +103,100 @@ def train(
         "rmsprop": tf_keras.optimizers.RMSprop,
         "sgd": tf_keras.optimizers.SGD,
     }
-    model.compile(
-        optimizer=optimizers[plan.optimizer](rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    images = tf.constant(train_part.images)
-    labels = tf.constant(train_part.labels)
-    validation_images = to_real(validation_part.images, shape)
+    loss, metric = loss_and_metric(task)
+    model.compile(optimizer=optimizers[plan.optimizer](rate), loss=loss, metrics=[] if metric is None else [metric])
+    chunk = max(1, min(CHUNK_STEPS, CHUNK_BYTES // (batch * max(1, math.prod(shape)) * 4)))
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
-    def run_steps(order: Any, first: Any, last: Any) -> None:
-        for step in tf.range(first, last):
-            chosen = order[step * batch : (step + 1) * batch]
-            chosen.set_shape([batch])
-            real = tf.reshape(tf.cast(tf.gather(images, chosen), tf.float32) / 255.0, [batch, *shape])
-            model.train_step((real, tf.gather(labels, chosen)))
+    def run_steps(images: Any, targets: Any, count: Any) -> None:
+        for step in tf.range(count):
+            rows = slice(step * batch, (step + 1) * batch)
+            image, target = images[rows], targets[rows]
+            image.set_shape([batch, *shape])
+            target.set_shape([batch, *labels.shape[1:]])
+            model.train_step((image, target))
 
     generator = np.random.default_rng(seed)
     epochs = []
     for epoch in range(plan.epochs):
         started = time.perf_counter()
-        order = tf.constant(generator.permutation(len(train_part.labels)).astype(np.int32))
+        order = generator.permutation(len(labels))
         model.reset_metrics()
-        logs: dict[str, float] = {}
-        for first in range(0, steps, CHUNK_STEPS):
-            last = min(steps, first + CHUNK_STEPS)
-            run_steps(order, tf.constant(first), tf.constant(last))
-            logs = {metric.name: float(metric.result()) for metric in model.metrics}
+        for first in range(0, steps, chunk):
+            last = min(steps, first + chunk)
+            chosen = order[first * batch : last * batch]
+            real = dataset.real(examples[chosen], shape)
+            run_steps(tf.constant(real), tf.constant(labels[chosen]), tf.constant(last - first))
             tell(
                 {
                     "done": epoch * steps + last,
                     "total": plan.epochs * steps,
                     "epoch": epoch + 1,
                     "epochs": plan.epochs,
-                    "accuracy": logs["accuracy"],
+                    "accuracy": _logs(model).get(_ACCURACY),
                 }
             )
         seconds = time.perf_counter() - started
-        held_out = model.evaluate(
-            validation_images, validation_part.labels, batch_size=500, verbose=0, return_dict=True
-        )
+        logs, held_out = _logs(model), _evaluate(model, dataset, task)
         epochs.append(
             Epoch(
                 loss=logs["loss"],
-                accuracy=logs["accuracy"],
+                accuracy=logs.get(_ACCURACY),
                 validation_loss=held_out["loss"],
-                validation_accuracy=held_out["accuracy"],
+                validation_accuracy=held_out.get(_ACCURACY),
                 seconds=round(seconds, 3),
             )
         )
     return epochs
+
+
+def loss_and_metric(task: Task) -> tuple[Any, Any]:
+    """The Keras loss that belongs to a task's outputs, and its accuracy (``None`` for regression).
+
+    Regression is trained on the mean squared error; probabilities of their own (``sigmoids``) on the binary
+    cross-entropy of one-hot labels, all others on the cross-entropy of their kind.
+    """
+    import tf_keras
+
+    logits = task.outputs == "logits"
+    if task.kind == "regression":
+        return tf_keras.losses.MeanSquaredError(), None
+    if task.kind == "binary":
+        # Keras compares outputs with the threshold as they are.
+        return tf_keras.losses.BinaryCrossentropy(from_logits=logits), tf_keras.metrics.BinaryAccuracy(
+            _ACCURACY, threshold=0.0 if logits else 0.5
+        )
+    if task.outputs == "sigmoids":
+        return tf_keras.losses.BinaryCrossentropy(), tf_keras.metrics.CategoricalAccuracy(_ACCURACY)
+    return (
+        tf_keras.losses.SparseCategoricalCrossentropy(from_logits=logits),
+        tf_keras.metrics.SparseCategoricalAccuracy(_ACCURACY),
+    )
+
+
+def _targets(labels: np.ndarray, task: Task) -> np.ndarray:
+    """Labels as the task's loss takes them: int64 [n], or float32 [n, 1], or one-hot float32 [n, size]."""
+    import numpy as np
+
+    if task.kind == "multiclass" and task.outputs != "sigmoids":
+        return labels
+    if task.kind == "multiclass":
+        one_hot: np.ndarray = np.eye(task.size, dtype=np.float32)[labels]
+        return one_hot
+    return labels.astype(np.float32).reshape(-1, 1)
+
+
+def _evaluate(model: Any, dataset: Dataset, task: Task) -> dict[str, float]:
+    """Loss and accuracy on the validation part, which need not fit in memory."""
+    part, shape = dataset.validation, tuple(model.input_shape[1:])
+    targets = _targets(part.labels, task)
+    model.reset_metrics()
+    count = max(1, min(EVALUATED_AT_ONCE, CHUNK_BYTES // (max(1, math.prod(shape)) * 4)))
+    for start in range(0, len(targets), count):
+        rows = slice(start, start + count)
+        model.test_on_batch(dataset.real(part.images[rows], shape), targets[rows], reset_metrics=False)
+    return _logs(model)
+
+
+def _logs(model: Any) -> dict[str, float]:
+    return {metric.name: float(metric.result()) for metric in model.metrics}

@@ -27,8 +27,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from optkit import store
-from optkit.errors import EnvironmentFailedError, InternalError, OptkitError
+from optkit import limits, store
+from optkit.errors import EnvironmentFailedError, InputError, InternalError, OptkitError
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -36,7 +36,8 @@ Tell = Callable[[dict[str, Any]], None]
 class Job(NamedTuple):
     """One call of ``function`` (``module:function``) in a fresh process, after the jobs named in ``after``.
 
-    ``threads`` is the number of cores that it keeps busy.
+    ``threads`` is the number of cores that it keeps busy. ``opens`` is the path of a stranger's model that it opens:
+    then it runs under ``optkit.limits``, and a crash or want of memory is an ``InputError``.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Job(NamedTuple):
     arguments: dict[str, Any]
     after: tuple[str, ...] = ()
     threads: int = 1
+    opens: str = ""
 
 
 class Failure(NamedTuple):
@@ -208,33 +210,31 @@ def _child(channel: int, message: dict[str, Any]) -> None:
     """Run one job in a forked child and leave without running the server's clean-up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     job = message["name"]
+    limited = limits.for_import(Path(message["opens"])) if message["opens"] else None
 
     def tell(event: dict[str, Any]) -> None:
         _say(channel, {"event": "progress", **event, "job": job})
 
     try:
+        if limited is not None:
+            limits.set_for(0, limited)
         module, _, function = message["function"].partition(":")
         value = getattr(importlib.import_module(module), function)(tell, **message["arguments"])
         _say(channel, {"event": "returned", "job": job, "value": value})
     except BaseException as error:  # noqa: BLE001  # whatever happened must reach the asking process
         traceback.print_exc()
         text = str(error) if isinstance(error, OptkitError) else " ".join(str(error).split())[:500]
-        _say(
-            channel,
-            {
-                "event": "failed",
-                "job": job,
-                "kind": type(error).__name__,
-                "message": text,
-                "exit_code": getattr(error, "exit_code", 70),
-            },
-        )
+        kind, code = type(error).__name__, getattr(error, "exit_code", 70)
+        if limited is not None and limits.out_of_memory(f"{kind}: {text}"):
+            text = limits.explained(f"{message['opens']} needs more memory than it may have: {kind} {text}", limited)
+            kind, code = InputError.__name__, InputError.exit_code
+        _say(channel, {"event": "failed", "job": job, "kind": kind, "message": text, "exit_code": code})
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
-def _reap(channel: int, children: dict[int, str]) -> None:
+def _reap(channel: int, children: dict[int, dict[str, Any]]) -> None:
     """Report children that died without a word (a crash in native code, or killed for want of memory)."""
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -244,7 +244,12 @@ def _reap(channel: int, children: dict[int, str]) -> None:
         if os.waitstatus_to_exitcode(status) != 0:
             code = os.waitstatus_to_exitcode(status)
             what = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            _say(channel, {"event": "failed", "job": job, "kind": "Crash", "message": what, "exit_code": 5})
+            told = {"kind": "Crash", "message": what, "exit_code": 5}
+            if job["opens"]:
+                how = "did not come to an end" if code == -signal.SIGXCPU else f"crashed the process ({what})"
+                text = f"{job['opens']} {how}; save the model again, or get it from its author"
+                told = {"kind": InputError.__name__, "message": text, "exit_code": InputError.exit_code}
+            _say(channel, {"event": "failed", "job": job["name"], **told})
 
 
 def serve(preload: Sequence[str]) -> None:
@@ -254,7 +259,7 @@ def serve(preload: Sequence[str]) -> None:
     # Whatever libraries print goes to the log, not into the conversation.
     os.dup2(2, 1)
     for entry in preload:
-        name, *call = entry.split(":")
+        name, *call = entry.split(":", 2)
         module = importlib.import_module(name)
         if call:
             getattr(module, call[0])(*call[1:])
@@ -262,7 +267,7 @@ def serve(preload: Sequence[str]) -> None:
     os.set_blocking(wake_writer, False)  # the function's signature
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
-    children: dict[int, str] = {}
+    children: dict[int, dict[str, Any]] = {}
     buffer = b""
     while True:
         ready, _, _ = select.select([0, wake_reader], [], [])
@@ -286,7 +291,7 @@ def serve(preload: Sequence[str]) -> None:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 os.close(0)
                 _child(channel, message)
-            children[pid] = message["name"]
+            children[pid] = message
 
 
 if __name__ == "__main__":

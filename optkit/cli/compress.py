@@ -12,6 +12,14 @@ from optkit.errors import PartialError
 
 # Options that are passed on as settings when they were given; the rest have their own parameter.
 SETTINGS = (
+    "model",
+    "data",
+    "scale",
+    "resize",
+    "channels",
+    "target",
+    "calibration",
+    "custom_objects",
     "baseline",
     "seed",
     "epochs",
@@ -26,10 +34,37 @@ SETTINGS = (
     "format",
     "threads",
 )
+REPEATED = ("skip_layers", "allow", "metrics")
 
 
 @click.command(name="compress")
-@click.option("--baseline", metavar="NAME", help="Network to train and compress (default lenet5; see optkit list).")
+@click.argument("model", required=False)
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Your own data: .npz, two .npy, a folder of images, or .csv; else a data set of optkit (default mnist).",
+)
+@click.option("--scale", metavar="S", help="Factor of raw values, e.g. 1/255 (default: used as they are).")
+@click.option("--mean", metavar="LIST", help="Subtracted after scaling: one value, or one per channel.")
+@click.option("--std", metavar="LIST", help="Divides after that: one value, or one per channel.")
+@click.option("--resize", metavar="HEIGHTxWIDTH", help="Size that pictures are brought to.")
+@click.option("--channels", metavar="grey|rgb|bgr", help="Channels that pictures are brought to.")
+@click.option("--target", metavar="COLUMN", help="Column of a table that holds the labels (default: the last).")
+@click.option("--calibration", metavar="DATA", help="Other data to calibrate with (default: of the training part).")
+@click.option(
+    "--allow", multiple=True, metavar="range", help="Go on, with a warning, where the data's range is refused."
+)
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Report a Keras metric too; may be repeated.")
+@click.option(
+    "--custom-objects",
+    metavar="FILE.py",
+    help="Run this file for the model's own classes; nothing else of yours is ever run.",
+)
+@click.option(
+    "--baseline",
+    metavar="NAME",
+    help="Network to train and compress, or that the weights in MODEL are of (default lenet5; see optkit list).",
+)
 @click.option(
     "--recipe",
     "recipes",
@@ -69,22 +104,26 @@ SETTINGS = (
 @click.option("--prefer", metavar="size|latency|accuracy", help="What the recommendation optimizes (default size).")
 @click.option("--format", "format", metavar="NAME", help="Recommend only a file of this format.")
 @click.option("--threads", type=int, help="Threads that files are measured with (default 1).")
-def command(recipes: tuple[str, ...], out: str | None, skip_layers: tuple[str, ...], **options: Any) -> None:
-    """Train a baseline, compress it in every standard way, prove and measure each file, recommend one.
+def command(recipes: tuple[str, ...], out: str | None, **options: Any) -> None:
+    """Compress MODEL, or train a baseline; prove and measure each file, recommend one.
 
-    Writes TFLite and ONNX files and a report to the run folder. The same command again continues a run that was
-    stopped, and redoes nothing that is there and intact.
+    MODEL is a .keras or .h5 file, weights of a baseline, or a SavedModel folder; --data has its data. Writes TFLite
+    and ONNX files and a report to the run folder. The same command again continues a run that was stopped, and redoes
+    nothing that is there and intact.
     """
     from optkit.cli.progress import Display
+    from optkit.data._preprocessing import read_numbers
     from optkit.pipeline.run import compress, run_folder
     from optkit.pipeline.settings import resolve
     from optkit.report import terminal
 
     settings = {name: options[name] for name in SETTINGS if options[name] is not None}
+    settings |= {name: list(options[name]) for name in REPEATED if options[name]}
+    settings |= {
+        name: read_numbers(f"--{name}", options[name]) for name in ("mean", "std") if options[name] is not None
+    }
     if "formats" in settings:
         settings["formats"] = [name.strip() for name in settings["formats"].split(",") if name.strip()]
-    if skip_layers:
-        settings["skip_layers"] = list(skip_layers)
     folder = run_folder(resolve(settings, recipes)[0], out)
     with Display() as display:
         report = compress(

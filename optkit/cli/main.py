@@ -16,6 +16,9 @@ COMMANDS = {
     "compare": "Hold two reports side by side; fail a build when a condition is broken.",
     "report": "Draw the pages of a run again from its report.json, and print the table.",
     "benchmark": "Measure model files that are there already, side by side, with the doubt beside every figure.",
+    "inspect": "Take a model file apart: operators, weights, quantization, where the bytes are.",
+    "predict": "Ask a model file about pictures: class and probability.",
+    "diff": "Find the images that two model files answer differently, and the first layer where they part.",
     "list": "Show every technique, exporter, runtime, baseline and data set with its source.",
 }
 

@@ -1,101 +1,280 @@
-"""Data sets, and how their images are fed to a model."""
+"""Data sets, and how their examples are fed to a model."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+import math
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from optkit import registry
+from optkit.data._views import Chosen, First, chunks
+from optkit.errors import InputError, nearest
+from optkit.problem import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
 
     import numpy as np
 
 
+class Examples(Protocol):
+    """Raw inputs [n, …] in memory, mapped from a file, or read when asked for; a NumPy array is one.
+
+    ``shape`` is that of all examples, ``dtype`` what they are stored as. Taking some by a slice or an array of
+    positions gives a NumPy array of its own.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """All axes, examples first."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the raw values."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> np.ndarray: ...
+
+
+class DataSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which data, and how raw values become real inputs.
+
+    Attributes:
+        source: Name of a data set of the package, or a path (see ``optkit.data`` plug-ins with ``accepts``).
+        preprocessing: As declared; ``None`` where nothing was, then data of the package have their own and others are
+            used as they are.
+        target: Column of a table that holds the labels; the last when ``None``.
+        calibration: Path of other data for the representative data set; from the training part when ``None``.
+    """
+
+    source: str = "mnist"
+    preprocessing: Preprocessing | None = None
+    target: str | None = None
+    calibration: str | None = None
+
+
 @dataclass(frozen=True)
 class Part:
-    """``images`` uint8 [n, height, width] with values 0 to 255, and ``labels`` int64 [n]."""
+    """``images`` raw values [n, …], and ``labels`` int64 [n] (class numbers) or float32 [n] (values to predict)."""
 
-    images: np.ndarray
+    images: Examples
     labels: np.ndarray
 
     def first(self, count: int) -> Part:
         """The first ``count`` examples."""
-        return Part(self.images[:count], self.labels[:count])
+        return Part(First(self.images, count), self.labels[:count])
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set with its fixed split.
 
-    ``calibration`` holds positions in ``train`` in a fixed, seeded order: the first n of them are the
-    representative data set of size n.
+    Attributes:
+        name: For the report.
+        sha256: Over all content.
+        classes: Number of classes, 0 where labels are values.
+        class_names: Names in the order of the class numbers; empty where there are none.
+        train: Training part.
+        validation: Validation part, on which choices are made.
+        test: Test part; read once per finished file.
+        calibration: Positions in ``train`` in a fixed, seeded order: the first n of them are the representative
+            data set of size n.
+        calibration_images: Raw images [n, …] that take their place, where the user gave some.
+        preprocessing: How raw values become real inputs.
+        warnings: What is doubtful about the data, for the report.
     """
 
     name: str
     sha256: str
     classes: int
+    class_names: tuple[str, ...]
     train: Part
     validation: Part
     test: Part
     calibration: np.ndarray
+    calibration_images: Examples | None
+    preprocessing: Preprocessing
+    warnings: tuple[str, ...] = ()
+
+    def real(self, raw: np.ndarray, shape: Sequence[int] | None = None) -> np.ndarray:
+        """Real inputs float32 [n, *shape] of raw values [n, …]; their own shape where none is given."""
+        return to_real(raw, self.preprocessing, shape)
 
 
-def load(name: str, *, train_samples: int | None = None) -> Dataset:
-    """Load a data set by its plug-in's name.
+def load(spec: DataSpec | str, *, train_samples: int | None = None) -> Dataset:
+    """Load data.
 
     Args:
-        name: A module of this package.
-        train_samples: Keep only so many training images; all of them when ``None``.
+        spec: Which; a text is the source alone.
+        train_samples: Keep only so many training examples; all of them when ``None``.
 
     Raises:
-        InputError: No such data set, or its file is damaged.
+        InputError: There are no such data, or they cannot be used.
     """
     import numpy as np
 
-    dataset = _whole(name)
+    wanted = DataSpec(spec) if isinstance(spec, str) else spec
+    dataset = _whole(wanted, _stamp(wanted))
     if train_samples is None or train_samples >= len(dataset.train.labels):
         return dataset
-    train = dataset.train.first(train_samples)
     order = np.random.default_rng(0).permutation(train_samples)
-    return Dataset(dataset.name, dataset.sha256, dataset.classes, train, dataset.validation, dataset.test, order)
+    return replace(dataset, train=dataset.train.first(train_samples), calibration=order)
+
+
+def preload(spec_json: str) -> None:
+    """Load the data of a spec in JSON, so that forked workers inherit what is kept in memory."""
+    spec = msgspec.json.decode(spec_json, type=DataSpec)
+    _whole(spec, _stamp(spec))
+
+
+def _stamp(spec: DataSpec) -> tuple[int, int] | None:
+    """What changes when a file is written anew, so that what is kept in memory is read again; ``None`` without one."""
+    try:
+        there = os.stat(spec.source)  # noqa: PTH116  # a name that is no path raises in Path
+    except (OSError, ValueError):
+        return None
+    return there.st_mtime_ns, there.st_size
 
 
 @functools.cache
-def _whole(name: str) -> Dataset:
-    dataset: Dataset = registry.load("data", name).load()
+def _whole(spec: DataSpec, _: tuple[int, int] | None) -> Dataset:
+    import numpy as np
+
+    dataset: Dataset = source(spec.source).load(spec)
+    if spec.calibration is not None:
+        dataset = replace(dataset, calibration_images=_calibration_images(spec, dataset))
     # One copy serves everyone in this process and in its forked workers.
     for part in (dataset.train, dataset.validation, dataset.test):
-        part.images.flags.writeable = part.labels.flags.writeable = False
+        for array in (part.images, part.labels):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
     dataset.calibration.flags.writeable = False
     return dataset
 
 
-def to_real(images: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Real values 0 to 1 (pixel / 255) in a model's input shape.
+def source(name: str) -> ModuleType:
+    """The plug-in that loads data: by its name, or the one that accepts the path.
+
+    Raises:
+        InputError: There is none, with what is there instead.
+    """
+    if name in registry.names("data") and not hasattr(registry.load("data", name), "accepts"):
+        return registry.load("data", name)
+    modules = {known: registry.load("data", known) for known in registry.names("data")}
+    files = [module for module in modules.values() if hasattr(module, "accepts")]
+    built_in = [known for known, module in modules.items() if module not in files]
+    path = Path(name)
+    try:
+        for module in files:
+            if name and module.accepts(path):
+                return module
+        # Pairs of files have no path of their own; a path that is too long raises.
+        folder = "a folder with none of x_train.npy, train.csv and folders of pictures"
+        found = folder if path.is_dir() else "a file of another kind" if path.exists() else "nothing there"
+    except (OSError, ValueError) as error:
+        found = str(getattr(error, "strerror", None) or error)
+    raise InputError(
+        f"--data expects a data set or your own file or folder (.npz, .npy, .csv, pictures), found {name[:200]!r}, "
+        f"{found}: {nearest(name[:200], built_in)}"
+    )
+
+
+def _calibration_images(spec: DataSpec, dataset: Dataset) -> Examples:
+    """The user's own examples for the representative data set, which must be like those of training.
+
+    Raises:
+        InputError: They cannot be read or are not.
+    """
+    import numpy as np
+
+    from optkit.data import _checks
+    from optkit.data._assemble import examples_of
+
+    where = f"the calibration data {spec.calibration}"
+    images = examples_of(msgspec.structs.replace(spec, source=spec.calibration, calibration=None), where)
+    _checks.check_numbers(images, None, where)
+    _checks.check_alike({f"the training data {spec.source}": dataset.train.images, where: images})
+    return Chosen(images, np.arange(len(images)), _checks.scan(images, where))
+
+
+def check_outputs(dataset: Dataset, outputs: int) -> None:
+    """Refuse labels that a model has no output for.
 
     Args:
-        images: uint8 [n, height, width].
-        shape: The model's input shape without the batch axis: (28, 28, 1), (28, 28) or (784,).
+        dataset: Labels that are values are not looked at.
+        outputs: Classes that the model tells apart.
+
+    Raises:
+        InputError: Some label is ``outputs`` or more.
+    """
+    if not dataset.classes:
+        return
+    for name, part in (("training", dataset.train), ("validation", dataset.validation), ("test", dataset.test)):
+        beyond = int((part.labels >= outputs).sum())
+        if beyond:
+            raise InputError(
+                f"{beyond} of {len(part.labels)} {name} labels of {dataset.name} are outside the model's outputs: they "
+                f"go up to {int(part.labels.max())}, the model has {outputs} (0 to {outputs - 1}); give the data that "
+                "it was trained for"
+            )
+
+
+def to_real(raw: np.ndarray, preprocessing: Preprocessing, shape: Sequence[int] | None = None) -> np.ndarray:
+    """Real values, see ``Preprocessing``.
+
+    Args:
+        raw: [n, …], any numbers; channels last.
+        preprocessing: Scale, mean and standard deviation; pictures already have their size and channels.
+        shape: The model's input shape without the batch axis, such as (28, 28, 1), (28, 28) or (784,); that of
+            the raw values when ``None``. -1 takes what is left.
 
     Returns:
         float32 [n, *shape].
     """
     import numpy as np
 
-    return (images.astype(np.float32) / np.float32(255)).reshape(len(images), *shape)
+    # A copy, always: what is done in place below must not reach the data.
+    real = np.array(raw, np.float32)
+    whole = round(1 / preprocessing.scale) if 0 < abs(preprocessing.scale) < 1 else 0
+    if whole and math.isclose(whole * preprocessing.scale, 1, rel_tol=1e-9):
+        real /= np.float32(whole)
+    elif preprocessing.scale != 1:
+        real *= np.float32(preprocessing.scale)
+    if preprocessing.mean:
+        real -= np.array(preprocessing.mean, np.float32)
+    if preprocessing.std:
+        real /= np.array(preprocessing.std, np.float32)
+    return real if shape is None else real.reshape(len(raw), *shape)
 
 
-def overlap(first: np.ndarray, second: np.ndarray) -> int:
-    """How many images of ``first`` are also in ``second``, by content hash.
+def overlap(first: Examples, second: Examples) -> int:
+    """How many examples of ``first`` are also in ``second``, by hash of their raw content.
 
     Args:
-        first: uint8 [n, height, width].
-        second: uint8 [m, height, width].
+        first: Raw values [n, …].
+        second: Raw values [m, …].
     """
-    import hashlib
+    known = set(digests(second))
+    return sum(digest in known for digest in digests(first))
 
-    known = {hashlib.sha256(image.tobytes()).digest() for image in second}
-    return sum(hashlib.sha256(image.tobytes()).digest() in known for image in first)
+
+def digests(examples: Examples) -> Iterator[bytes]:
+    """A hash of the raw content of each example, in order."""
+    import numpy as np
+
+    known: np.ndarray | None = getattr(examples, "digests", None)
+    if known is not None:
+        # Of the file sources, whose examples were all looked at when they were loaded.
+        yield from (one.tobytes() for one in known)
+        return
+    for chunk in chunks(examples):
+        for one in chunk:
+            yield hashlib.blake2b(np.ascontiguousarray(one).tobytes(), digest_size=16).digest()

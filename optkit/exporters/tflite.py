@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from optkit.errors import InputError, InternalError
+from optkit.errors import EnvironmentFailedError, InputError, InternalError
 from optkit.exporters import (
     ExportJob,
     calibration_images,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from optkit.errors import OptkitError
     from optkit.exporters._flatbuffer import Node
     from optkit.schema import LayerNote, Recipe
 
@@ -163,9 +164,33 @@ def _convert(model: Any, configure: Callable[[Any], None] = lambda _converter: N
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     configure(converter)
     try:
-        return bytes(converter.convert())
+        content = bytes(converter.convert())
     except ConverterError as error:
         raise InputError(_unsupported_operators(error, layer_names(model))) from error
+    if not converter.saved_model_dir:
+        # Where it cannot write the model to a temporary folder, the converter goes another way without a word, and the
+        # file comes out otherwise (with a fixed batch, for one).
+        raise _why_not_saved(model)
+    return content
+
+
+def _why_not_saved(model: Any) -> OptkitError:
+    """What keeps TensorFlow from writing a model to a temporary folder."""
+    import tempfile
+
+    import tensorflow as tf
+
+    folder = tempfile.gettempdir()
+    reason = "it worked when tried again"
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            tf.saved_model.save(model, scratch)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is the reason
+        reason = " ".join(str(error).split())[:300]
+    return EnvironmentFailedError(
+        f"TensorFlow cannot write the model to {folder} on its way to TFLite ({reason}); free space there, then run "
+        "the same command again"
+    )
 
 
 def _unsupported_operators(error: Any, known: tuple[str, ...]) -> str:

@@ -11,52 +11,125 @@ import numpy as np
 from optkit import runtimes
 from optkit.errors import InputError
 from optkit.measure.fresh_process import WorkerDiedError, converse
-from optkit.schema import Accuracy, AccuracyValidation, Flip
+from optkit.problem import Task
+from optkit.quality import Accuracy, AccuracyValidation, Flip
 from optkit.statistics import compare_answers, wilson_interval
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from optkit.runtimes import Session
+
+    See = Callable[[np.ndarray], object]
 
 # Images are quantized so many at a time: in one piece the whole test set would be in memory twice.
 _CHUNK = 1000
 MOST_FLIPS = 200
+# What files are taken for where nothing else is said: an output for each class.
+CLASSES = Task()
 
 
-def answers(path: Path, images: np.ndarray, *, threads: int = 1) -> np.ndarray:
-    """The class that a file gives each image, one image at a time as on the device.
+def answers(
+    path: Path,
+    images: np.ndarray | Iterable[np.ndarray],
+    *,
+    task: Task = CLASSES,
+    threads: int = 1,
+    see: See | None = None,
+) -> np.ndarray:
+    """What a file answers to each image, one image at a time as on the device.
 
     Batch 1 throughout: dynamic quantization scales activations over the whole batch, so a larger one answers
     otherwise.
 
     Args:
         path: A ``.tflite`` or ``.onnx`` file.
-        images: Real images float32 [n, …], values 0 to 1.
+        images: Real images float32 [n, …], or pieces of them one after the other; a piece is in memory at a time.
+        task: What the outputs stand for.
         threads: Threads of the runtime.
+        see: Gets the outputs of some images at a time, dequantized, float32 [m, outputs], in order.
 
     Returns:
-        int64 [n]: position of the largest native output, the first of equal ones.
+        Several classes: int64 [n], position of the largest native output, the first of equal ones. Binary: int64 [n],
+        1 where the dequantized output is over one half (as a logit over 0). Regression: float32 [n], the output.
 
     Raises:
-        InputError: The file cannot be opened, or not be fed these images.
+        InputError: The file cannot be opened or not be fed these images, it does not have the outputs of the task,
+            or a binary or regression output is NaN or infinite.
     """
-    return session_answers(runtimes.open_model(path, threads=threads), images)
+    return session_answers(runtimes.open_model(path, threads=threads), images, task=task, see=see)
 
 
-def session_answers(session: Session, images: np.ndarray) -> np.ndarray:
+def session_answers(
+    session: Session,
+    images: np.ndarray | Iterable[np.ndarray],
+    *,
+    task: Task = CLASSES,
+    see: See | None = None,
+) -> np.ndarray:
     """As ``answers``, of a file that is open."""
-    found = np.empty(len(images), dtype=np.int64)
-    for start in range(0, len(images), _CHUNK):
-        native = session.to_native(images[start : start + _CHUNK])
+    several = task.kind == "multiclass"
+    found = []
+    for piece in _pieces(images):
+        rows = []
+        native = session.to_native(piece)
         for position in range(len(native)):
             session.feed(native[position : position + 1])
             session.invoke()
-            # Native outputs: dequantizing keeps the order, and rounding in it could make ties.
-            found[start + position] = int(np.argmax(session.fetch()[0]))
-    return found
+            rows.append(session.fetch()[0])
+        outputs = np.stack(rows)
+        if not several and outputs.shape[1:] != (1,):
+            raise InputError(
+                f"expected one output for a {task.kind} model, found outputs of shape {list(outputs.shape[1:])}; "
+                "give data that fit the model"
+            )
+        if see is not None or not several:
+            real = session.from_native(outputs)
+            if see is not None:
+                see(real)
+        # Native outputs: dequantizing keeps the order, and rounding in it could make ties.
+        found.append(outputs.reshape(len(outputs), -1).argmax(axis=1) if several else decided(real[:, 0], task))
+    if not found:
+        return np.empty(0, np.float32 if task.kind == "regression" else np.int64)
+    return np.concatenate(found)
+
+
+def decided(outputs: np.ndarray, task: Task) -> np.ndarray:
+    """The answers that single outputs stand for.
+
+    Args:
+        outputs: Dequantized, float32 [n].
+        task: Binary or regression.
+
+    Returns:
+        int64 [n] of 0 and 1, or float32 [n].
+
+    Raises:
+        InputError: An output is NaN or infinite.
+    """
+    if not np.isfinite(outputs).all():
+        count = int((~np.isfinite(outputs)).sum())
+        raise InputError(
+            f"expected finite outputs, found NaN or infinity for {count:,} of {len(outputs):,} images; "
+            "make the file with another precision"
+        )
+    if task.kind == "regression":
+        return outputs.astype(np.float32)
+    answer: np.ndarray = (outputs > (0.0 if task.outputs == "logits" else 0.5)).astype(np.int64)
+    return answer
+
+
+def _pieces(images: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    if isinstance(images, np.ndarray):
+        yield from (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
+    else:
+        yield from (piece for piece in images if len(piece))
 
 
 def fresh_answers(path: Path, images_npy: Path, *, log: Path, threads: int = 1) -> tuple[np.ndarray, int]:
     """As ``answers``, in a fresh process, which a runtime that crashes takes down alone.
+
+    What a single output stands for is not known of a file by itself: it is given as it is.
 
     Args:
         path: The file.
@@ -65,7 +138,7 @@ def fresh_answers(path: Path, images_npy: Path, *, log: Path, threads: int = 1) 
         threads: Threads of the runtime.
 
     Returns:
-        The answers int64 [n], and the number of outputs.
+        The class numbers int64 [n], or where there is one output its values float32 [n]; and the number of outputs.
 
     Raises:
         InputError: The file cannot be opened, fed or run, or crashes the process.

@@ -2,6 +2,8 @@
 
 Unlike ``optkit.workers`` nothing is imported or forked beforehand: what a measurement shares with the process
 that asks for it (memory layout, threads, resident set) would be in its figures.
+
+The worker runs under the limits of ``optkit.limits``: what a stranger's file makes of it is a message here.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optkit import limits
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A worker speaks at least after every file it warms and every cycle: this long without a word means that it
+# A worker speaks at least after every file it warms and every cycle: busy or asleep for so long without a word, it
 # hangs.
 SILENCE_SECONDS = 600.0
+# So often the time of a silent worker is looked at; more often would disturb what it measures.
+_LOOK_SECONDS = 1.0
 
 
 class WorkerDiedError(Exception):
@@ -38,13 +44,16 @@ def converse(
 
     Args:
         module: The worker module; it must end with exit code 0 when its work is done.
-        job: What it is to do, JSON-able.
+        job: What it is to do, JSON-able; it names the files that the worker opens, see ``optkit.limits.for_job``.
         log: File that gets its standard error, appended.
-        silence_seconds: How long it may be silent.
+        silence_seconds: How long it may be busy or asleep without a word; waiting for a core or the disk is not
+            counted.
 
     Raises:
         WorkerDiedError: It ended with another exit code or by a signal, or was silent for too long.
+        InputError: The user's own memory limit is no number.
     """
+    limited = limits.for_job(job)
     root = str(Path(__file__).resolve().parent.parent.parent)
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     with log.open("ab") as stream:
@@ -60,33 +69,39 @@ def converse(
         )
     with process:
         try:
+            limits.set_for(process.pid, limited)
             try:
                 process.stdin.write(json.dumps(job).encode())  # type: ignore[union-attr]  # a pipe, see above
                 process.stdin.close()  # type: ignore[union-attr]
             except BrokenPipeError:
                 pass  # It died at its start; how is told below.
             for line in _lines(process, silence_seconds):
-                yield json.loads(line)
+                message = json.loads(line)
+                if message.get("event") == "failed":
+                    message["reason"] = limits.explained(message["reason"], limited)
+                yield message
             process.wait()
         finally:
             process.kill()
     if process.returncode != 0:
-        raise WorkerDiedError(_how_it_ended(process.returncode))
+        raise WorkerDiedError(limits.explained(_how_it_ended(process.returncode), limited))
 
 
 def _lines(process: subprocess.Popen[bytes], silence_seconds: float) -> Iterator[bytes]:
     descriptor = process.stdout.fileno()  # type: ignore[union-attr]  # opened as a pipe by the caller
     waiting = b""
-    last_word = time.monotonic()
+    patience = limits.Patience(process.pid, silence_seconds)
     while True:
-        left = last_word + silence_seconds - time.monotonic()
-        ready, _, _ = select.select([descriptor], [], [], max(0.0, left))
+        since = time.monotonic()
+        ready, _, _ = select.select([descriptor], [], [], min(_LOOK_SECONDS, silence_seconds))
         if not ready:
-            raise WorkerDiedError(f"gave no sign of life for {silence_seconds:g} s and was ended")
+            if patience.ended_after(time.monotonic() - since):
+                raise WorkerDiedError(f"gave no sign of life for {silence_seconds:.3g} s and was ended")
+            continue
         data = os.read(descriptor, 1 << 16)
         if not data:
             return
-        last_word = time.monotonic()
+        patience.sign_of_life()
         *whole, waiting = (waiting + data).split(b"\n")
         yield from whole
 

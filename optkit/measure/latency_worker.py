@@ -59,6 +59,8 @@ CONVERSION_CYCLES = 5
 MOST_CYCLES_FACTOR = 3
 # Batches that are rotated through; more would only take memory.
 MOST_IMAGES = 256
+# The asking process takes a worker that says nothing for some seconds to hang.
+LONG_CALL_SECONDS = 1.0
 # Generated ones hold nothing that a kernel could treat otherwise: few are enough.
 GENERATED_IMAGES = 16
 
@@ -163,8 +165,13 @@ def open_timed(
     return timed, (opened - start) / 1e6, (first - fed) / 1e6
 
 
-def warm_up(timed: Timed) -> None:
-    """Run a file until it is warm, and note the time of a call (median of the later half)."""
+def warm_up(timed: Timed, alive: Callable[[], object] = lambda: None) -> None:
+    """Run a file until it is warm, and note the time of a call (median of the later half).
+
+    Args:
+        timed: The open file.
+        alive: Called after each call that takes long.
+    """
     times: list[int] = []
     start = time.perf_counter_ns()
     while len(times) < WARM_UP_RUNS or time.perf_counter_ns() - start < WARM_UP_SECONDS * 1e9:
@@ -172,6 +179,8 @@ def warm_up(timed: Timed) -> None:
         before = time.perf_counter_ns()
         timed.session.invoke()
         times.append(time.perf_counter_ns() - before)
+        if times[-1] > LONG_CALL_SECONDS * 1e9:
+            alive()
     timed.call_seconds = float(np.median(times[len(times) // 2 :])) / 1e9
 
 
@@ -244,6 +253,10 @@ class Run:
             reason = " ".join(str(error).split())
             raise FileFailedError(index, f"{type(error).__name__}: {reason}") from error
 
+    def alive(self) -> None:
+        """Say that the work goes on."""
+        self.tell({"event": "alive"})
+
     def open_all(self) -> None:
         """Open every file in random order, and tell load time and the time of the first inference."""
         module, _, function = self.job["opener"].partition(":")
@@ -253,6 +266,7 @@ class Run:
         self.order.shuffle(indices)
         # Whatever is opened first pays for importing the runtime: one file is opened before, untimed.
         self.attempt(indices[0], open_timed, indices[0], sessions[indices[0]], open_model, self.images)
+        self.alive()
         for index in indices:
             timed, load_ms, first_ms = self.attempt(index, open_timed, index, sessions[index], open_model, self.images)
             self.files.append(timed)
@@ -261,7 +275,7 @@ class Run:
     def warm_all(self) -> None:
         """Warm every file."""
         for done, timed in enumerate(self.files):
-            self.attempt(timed.index, warm_up, timed)
+            self.attempt(timed.index, warm_up, timed, self.alive)
             # Warming takes longer than measuring.
             self.tell({"event": "progress", "done": 0.6 * (done + 1) / len(self.files)})
 
@@ -278,6 +292,8 @@ class Run:
                 self.attempt(timed.index, measure_block, timed, native, share / cycles)
                 if cycle in with_conversion:
                     self.attempt(timed.index, measure_conversion, timed, cycle)
+                if timed.call_seconds > LONG_CALL_SECONDS:
+                    self.alive()
             cycle += 1
             self.tell({"event": "progress", "done": min(1.0, 0.6 + 0.4 * cycle / cycles)})
 

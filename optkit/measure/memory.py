@@ -6,7 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from optkit.errors import InputError
-from optkit.measure.fresh_process import WorkerDiedError, converse
+from optkit.measure.fresh_process import SILENCE_SECONDS, WorkerDiedError, converse
 from optkit.schema import Memory
 
 if TYPE_CHECKING:
@@ -19,7 +19,14 @@ _modules: dict[str, list[str]] = {}
 
 
 def measure_memory(
-    path: Path, images_npy: Path | None, *, log: Path, threads: int = 1, batch: int = 1, runs: int = 2
+    path: Path,
+    images_npy: Path | None,
+    *,
+    log: Path,
+    threads: int = 1,
+    batch: int = 1,
+    runs: int = 2,
+    silence_seconds: float = SILENCE_SECONDS,
 ) -> Memory:
     """Peak resident set of a fresh process that opens and runs a file, less that of the runtime alone.
 
@@ -30,6 +37,7 @@ def measure_memory(
         threads: Threads of the runtime.
         batch: Images in a call.
         runs: Fresh processes; the median counts.
+        silence_seconds: When a process that says nothing is held to hang.
 
     Raises:
         InputError: The file cannot be opened, fed or run, or crashes the process.
@@ -37,14 +45,14 @@ def measure_memory(
     images = None if images_npy is None else str(images_npy)
     job = {"file": str(path), "images": images, "threads": threads, "batch": batch}
     if path.suffix not in _modules:
-        _modules[path.suffix] = _one(path, {**job, "modules": []}, log)["modules"]
-    found = [_one(path, {**job, "modules": _modules[path.suffix]}, log) for _ in range(runs)]
+        _modules[path.suffix] = _one(path, {**job, "modules": []}, log, silence_seconds)["modules"]
+    found = [_one(path, {**job, "modules": _modules[path.suffix]}, log, silence_seconds) for _ in range(runs)]
     return Memory(round(median(one["peak_bytes"] - one["alone_bytes"] for one in found)))
 
 
-def _one(path: Path, job: dict[str, Any], log: Path) -> dict[str, Any]:
+def _one(path: Path, job: dict[str, Any], log: Path, silence_seconds: float) -> dict[str, Any]:
     try:
-        answers = list(converse(_WORKER, job, log))
+        answers = list(converse(_WORKER, job, log, silence_seconds))
     except WorkerDiedError as error:
         raise InputError(f"{path} cannot be run: {error}; see {log}") from error
     if not answers or answers[-1]["event"] != "done":

@@ -11,13 +11,15 @@ import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 import optkit
-from optkit import environment, readback, registry, store
+from optkit import environment, limits, readback, registry, store
+from optkit.data import DataSpec
 from optkit.data._evaluation import load_evaluation
+from optkit.data._preprocessing import declared
 from optkit.errors import InputError, nearest
 from optkit.measure.latency import measure_latency
 from optkit.measure.latency_figures import doubts, noise_floor, scaling, stopping, summarize, until_narrow
@@ -27,7 +29,7 @@ from optkit.measure.size import measure_compute, measure_size
 from optkit.pipeline import judge
 from optkit.pipeline.progress import Schedule
 from optkit.report import recommend
-from optkit.schema import SCHEMA_VERSION, DataFacts, NoiseFloor, Report, Stopping, Variant
+from optkit.schema import SCHEMA_VERSION, NoiseFloor, Report, Stopping, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,14 +44,21 @@ WANTED_WIDTH = 0.02
 MOST_BATCH = 65_536
 MOST_SECONDS = 60.0
 LEAST_PROCESSES = 3
+# The processes that look at memory and at operators speak once, after some 15 calls that a profile makes slower.
+CALLS_WITHOUT_A_WORD = 60
 
 
 class Options(msgspec.Struct, frozen=True):
     """How to measure.
 
     Attributes:
-        data: A data set of the package, or a data file; inputs are generated when ``None``.
-        scale: Multiplies the images of a data file.
+        data: A data set of the package, or a path (see ``optkit.data``); inputs are generated when ``None``.
+        scale: Factor of raw values, a number or a fraction such as ``1/255``.
+        mean: Subtracted after scaling: one value, or one per channel.
+        std: Divides after that, likewise.
+        resize: ``HEIGHTxWIDTH`` that pictures are brought to.
+        channels: Order or number of channels that pictures are brought to.
+        target: Column of a table that holds the labels.
         threads: Threads of the runtime; the first is the headline's.
         batch: Images in a call; the first is the headline's.
         min_time: Seconds that each file is timed at least.
@@ -61,7 +70,12 @@ class Options(msgspec.Struct, frozen=True):
     """
 
     data: str | None = None
-    scale: float | None = None
+    scale: str | float | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    resize: str | None = None
+    channels: Literal["as they are", "grey", "rgb", "bgr"] | None = None
+    target: str | None = None
     threads: tuple[int, ...] = (1,)
     batch: tuple[int, ...] = (1,)
     min_time: float = 1.0
@@ -102,7 +116,7 @@ def benchmark(
     """
     _check(options)
     variants = _named(files, options.baseline)
-    evaluation = None if options.data is None else load_evaluation(options.data, scale=options.scale)
+    evaluation = None if options.data is None else load_evaluation(_spec(options, options.data))
     formats = list(dict.fromkeys(variant.format for variant in variants))
     schedule = Schedule(_expected_seconds(variants, options, evaluation), on_event)
     # Looking up the packages' versions takes as long as a process takes to start: both at once.
@@ -137,7 +151,7 @@ def benchmark(
         command=command,
         warnings=warnings,
         environment=after,
-        data=_data_facts(evaluation),
+        data=judge.data_facts(evaluation),
         noise_floor=floors,
         recommendation=judge.choose(done, answers, evaluation, options.prefer),
         pareto=recommend.pareto(done) if evaluation is not None and evaluation.validation is not None else [],
@@ -147,6 +161,16 @@ def benchmark(
         pictures=judge.pictures(done, evaluation),
         stopping=stops,
     )
+
+
+def _spec(options: Options, source: str) -> DataSpec:
+    """Which data, and how raw values become real inputs.
+
+    Raises:
+        InputError: A declared preprocessing cannot be read.
+    """
+    preprocessing = declared(options.scale, options.mean, options.std, options.resize, options.channels)
+    return DataSpec(source, preprocessing, options.target)
 
 
 def _check(options: Options) -> None:
@@ -294,11 +318,17 @@ def _latency(variants: list[Variant], run: _Run) -> LatencyResult:
         seconds_per_file=options.min_time,
         seed=options.seed,
         substitute=True,
+        silence_seconds=max(_patience(variant, options) for variant in variants),
         go_on=until_narrow(options.width, options.max_time),
         on_progress=lambda done: run.schedule.advance("measure", name, done),
     )
     run.schedule.advance("measure", name, 1.0)
     return result
+
+
+def _patience(variant: Variant, options: Options) -> float:
+    """How long a process may be busy with one step of a file."""
+    return limits.patience_seconds(Path(variant.path), batch=max(options.batch))
 
 
 def _figures(variant: Variant, result: LatencyResult, run: _Run) -> tuple[Variant, list[str]]:
@@ -310,12 +340,18 @@ def _figures(variant: Variant, result: LatencyResult, run: _Run) -> tuple[Varian
         for failed, threads, batch, reason in result.scaling_failures
         if failed == variant.path
     ]
+    latency = summarize(result, variant.path, wanted_width=options.width)
+    threads, batch = options.threads[0], options.batch[0]
+    patience = _patience(variant, options) + CALLS_WITHOUT_A_WORD * latency.p50_us / 1e6
     try:
-        facts = readback.read(path)
-        memory = measure_memory(path, run.images.test, log=run.log, threads=options.threads[0], batch=options.batch[0])
-        operators, runtime_facts = measure_operators(
-            path, run.images.test, log=run.log, threads=options.threads[0], batch=options.batch[0]
+        memory = measure_memory(
+            path, run.images.test, log=run.log, threads=threads, batch=batch, silence_seconds=patience
         )
+        operators, runtime_facts = measure_operators(
+            path, run.images.test, log=run.log, threads=threads, batch=batch, silence_seconds=patience
+        )
+        # Only now: what reads the file here has read it in the process above without a crash and within its limits.
+        facts = readback.read(path)
     except InputError as error:
         return _failed(variant, str(error)), warnings
     finally:
@@ -326,21 +362,13 @@ def _figures(variant: Variant, result: LatencyResult, run: _Run) -> tuple[Varian
         is_baseline=variant.path == result.baseline,
         size=measure_size(path, facts),
         compute=measure_compute(facts),
-        latency=summarize(result, variant.path, wanted_width=options.width),
+        latency=latency,
         memory=memory,
         scaling=points if len(points) > 1 else [],
         operators=operators,
         runtime_facts=runtime_facts,
     )
     return made, warnings + judge.range_warnings(variant, facts, run.evaluation)
-
-
-def _data_facts(evaluation: Evaluation | None) -> DataFacts | None:
-    if evaluation is None:
-        return None
-    validation = None if evaluation.validation is None else len(evaluation.validation.images)
-    test = len(evaluation.test.images)
-    return DataFacts(evaluation.name, evaluation.sha256, None, validation, test, None)
 
 
 def _expected_seconds(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from optkit import data, environment, registry, store
+from optkit import data, environment, limits, registry, store
 from optkit.errors import EnvironmentFailedError, InputError
 from optkit.measure.latency import LatencyResult, measure_latency
 from optkit.measure.latency_figures import doubts, noise_floor, summarize, until_narrow
@@ -22,8 +23,6 @@ from optkit.statistics import compare_answers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import numpy as np
-
     from optkit.data import Dataset
     from optkit.schema import Comparison, Report, Variant
 
@@ -34,7 +33,8 @@ PROCESSES = 3
 SECONDS_PER_FILE = 1.0
 WANTED_WIDTH = 0.02
 MOST_SECONDS = 30.0
-# No file is so much faster than another; what a damaged report says beyond it would overflow.
+# Beyond what any deployment runs, and within what a machine has memory for.
+MOST_BATCH = 65_536
 
 
 class _Source(NamedTuple):
@@ -167,12 +167,8 @@ def _timed_images(folder: Path, dataset: Dataset) -> Path:
     import numpy as np
 
     path = folder / "images.npy"
-    np.save(path, _test_images(dataset)[:TIMED_IMAGES], allow_pickle=False)
+    np.save(path, dataset.real(dataset.test.images[:TIMED_IMAGES]), allow_pickle=False)
     return path
-
-
-def _test_images(dataset: Dataset) -> np.ndarray:
-    return data.to_real(dataset.test.images, dataset.test.images.shape[1:])
 
 
 def _intact(variant: Variant, source: _Source) -> Path | str:
@@ -181,9 +177,12 @@ def _intact(variant: Variant, source: _Source) -> Path | str:
     if variant.sha256 is None:
         return f"{source.path} gives no SHA-256 for it"
     try:
+        # A report may name anything; some devices can be read without end.
+        if path.exists() and not path.is_file():
+            return f"{path}: it is no file"
         found = store.sha256_file(path)
-    except OSError as error:
-        return f"{path}: {error.strerror}"
+    except (OSError, ValueError) as error:
+        return f"{path}: {getattr(error, 'strerror', None) or error}"
     if found != variant.sha256:
         return f"{path} has changed since its report (SHA-256 {found[:8]}…, not {variant.sha256[:8]}…)"
     return path
@@ -196,13 +195,15 @@ def _pair(
     threads, batch = 1, 1
     if variant.latency is not None:
         threads, batch = variant.latency.threads, variant.latency.batch
+    if not (1 <= threads <= most_threads() and 1 <= batch <= MOST_BATCH):
+        return Remeasured(failure=f"its report says {threads} threads and batch {batch}, which cannot run here"), []
     result = _time_pair(old, new, images, threads=threads, batch=batch, log=log)
     failed = [f"{path}: {reason}" for path, reason in result.failures.items()]
     if failed:
         return Remeasured(failure="; ".join(failed)), []
     floor = noise_floor(result)
     before, after = summarize(result, old), summarize(result, new)
-    versus, reason = (None, "") if dataset is None else _answers(old, new, dataset, threads)
+    versus, reason = (None, "") if dataset is None else _answers(old, new, dataset, threads=threads, log=log)
     again = Remeasured(
         speedup=after.speedup,
         noise=None if floor is None else (floor.low, floor.high),
@@ -213,6 +214,11 @@ def _pair(
         total=None if dataset is None or versus is None else len(dataset.test.labels),
     )
     return again, [*doubts(result), *([reason] if reason else [])]
+
+
+def most_threads() -> int:
+    """More than cores only wait for each other."""
+    return max(8, 2 * len(os.sched_getaffinity(0)))
 
 
 def _time_pair(old: Path, new: Path, images: Path | None, *, threads: int, batch: int, log: Path) -> LatencyResult:
@@ -226,17 +232,21 @@ def _time_pair(old: Path, new: Path, images: Path | None, *, threads: int, batch
         batch=batch,
         processes=PROCESSES,
         seconds_per_file=SECONDS_PER_FILE,
+        silence_seconds=max(limits.patience_seconds(path, batch=batch) for path in (old, new)),
         go_on=until_narrow(WANTED_WIDTH, MOST_SECONDS),
     )
 
 
-def _answers(old: Path, new: Path, dataset: Dataset, threads: int) -> tuple[Comparison | None, str]:
+def _answers(old: Path, new: Path, dataset: Dataset, *, threads: int, log: Path) -> tuple[Comparison | None, str]:
     """Paired answers of the two files, or why there are none."""
-    from optkit.measure.accuracy import answers
+    import numpy as np
 
-    images = _test_images(dataset)
+    from optkit.measure.accuracy import fresh_answers
+
+    images = log.with_name("test.npy")
+    np.save(images, dataset.real(dataset.test.images[:]), allow_pickle=False)
     try:
-        found = [answers(path, images, threads=threads) for path in (old, new)]
+        found = [fresh_answers(path, images, log=log, threads=threads)[0] for path in (old, new)]
     except InputError as error:
         return None, f"no answers: {error}"
     return compare_answers(dataset.test.labels, found[0], found[1]), ""

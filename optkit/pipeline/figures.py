@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from optkit import data, environment, store
+from optkit import environment, store
 from optkit.errors import InputError
 from optkit.measure.latency import LatencyResult, measure_latency
 from optkit.measure.latency_figures import doubts, noise_floor, stopping, summarize
@@ -35,6 +36,8 @@ PROCESSES = 3
 # What a file costs in one process: warm-up of 0.5 s, its share of the measured second, opening.
 SECONDS_PER_FILE = 1.0
 TIMED_IMAGES = 256
+# Fewer of large images: every measuring process has them in memory.
+TIMED_BYTES = 64 << 20
 MEMORY_SECONDS = 1.5
 
 
@@ -104,7 +107,8 @@ def _timed_images(folder: Path, dataset: Dataset) -> Path:
     import numpy as np
 
     path = folder / "cache" / "timed-images.npy"
-    real = data.to_real(dataset.test.images[:TIMED_IMAGES], dataset.test.images.shape[1:])
+    count = max(1, min(TIMED_IMAGES, TIMED_BYTES // (4 * max(1, math.prod(dataset.test.images.shape[1:])))))
+    real = dataset.real(dataset.test.images[:count])
     content = io.BytesIO()
     np.save(content, real, allow_pickle=False)
     if not path.is_file() or path.read_bytes() != content.getvalue():

@@ -61,7 +61,8 @@ def make(plan: Plan, folder: Path, schedule: Schedule, costs: Costs) -> tuple[Pl
     def on_event(job: Job, message: dict[str, Any]) -> None:
         phase, name = job.name.split(" ", 1)
         if message["event"] == "progress" and "total" in message:
-            text = f"epoch {message['epoch']}/{message['epochs']}, accuracy {message['accuracy']:.4f}"
+            text = f"epoch {message['epoch']}/{message['epochs']}"
+            text += "" if message["accuracy"] is None else f", accuracy {message['accuracy']:.4f}"
             schedule.advance(phase, name, message["done"] / message["total"], text)
         elif message["event"] == "started":
             LOG.info("%s: started", job.name)
@@ -79,7 +80,7 @@ def make(plan: Plan, folder: Path, schedule: Schedule, costs: Costs) -> tuple[Pl
         return plan, {}
     # What is there already is waited for by nobody.
     pending = [job._replace(after=tuple(name for name in job.after if name in missing)) for job in missing.values()]
-    preload = [*PRELOAD, f"optkit.data:load:{plan.settings.data}"]
+    preload = [*PRELOAD, f"optkit.data:preload:{msgspec.json.encode(plan.settings.data_spec).decode()}"]
     with Workers(preload, WORKER_ENVIRONMENT, folder / "log.txt") as pool:
         results = pool.run(pending, cores=_cores(), on_event=on_event)
     return _without_refused(plan, {name: one for name, one in results.items() if isinstance(one, Failure)})
@@ -91,7 +92,9 @@ def expected_seconds(plan: Plan, dataset: Dataset) -> Costs:
     expected: Costs = {}
     for model in plan.models:
         if model.parent is None:
-            epochs = plan.settings.epochs or registry.load("baselines", plan.settings.baseline).TRAINING.epochs
+            epochs = 0 if plan.settings.model else plan.settings.epochs
+            if epochs is None:
+                epochs = registry.load("baselines", plan.settings.baseline).TRAINING.epochs
             cost = EPOCH_SECONDS["baseline"]
         else:
             step = model.steps[-1]
@@ -114,11 +117,10 @@ def _file_name(file: FileStage) -> str:
 def _jobs(plan: Plan, folder: Path, costs: Costs) -> dict[str, Job]:
     """All jobs of a plan by name, in the order in which they should start when several can."""
     common = {"folder": str(folder), "settings": msgspec.to_builtins(plan.settings)}
-    samples = {"train_samples": plan.settings.train_samples}
     baseline, *others = plan.models
     # What others wait for longest goes first.
     others.sort(key=lambda model: -_path_seconds(plan, model, costs))
-    jobs = [_model_job(plan, model, common | samples) for model in (baseline, *others)]
+    jobs = [_model_job(plan, model, common) for model in (baseline, *others)]
     for file in plan.files:
         model = plan.model(file.model)
         own = {
@@ -128,10 +130,10 @@ def _jobs(plan: Plan, folder: Path, costs: Costs) -> dict[str, Job]:
             "recipe": msgspec.to_builtins(file.recipe),
         }
         export, check = f"export {_file_name(file)}", f"check {_file_name(file)}"
-        wanted = common | samples | own | {"key": file.key, "model_name": file.model}
+        wanted = common | own | {"key": file.key, "model_name": file.model}
         jobs.append(Job(export, "optkit.pipeline.stages:export_file", wanted, after=(f"train {file.model}",)))
         wanted = common | own | {"key": file.check_key}
-        jobs.append(Job(check, "optkit.pipeline.stages:check_file", wanted, after=(export,)))
+        jobs.append(Job(check, "optkit.pipeline.checking:check_file", wanted, after=(export,)))
     return {job.name: job for job in jobs}
 
 
@@ -139,7 +141,9 @@ def _model_job(plan: Plan, model: ModelStage, common: dict[str, Any]) -> Job:
     own = {"key": model.key, "name": model.name}
     if model.parent is None:
         arguments = common | own | {"threads": _cores()}
-        return Job(f"train {model.name}", "optkit.pipeline.stages:train_baseline", arguments, (), _cores())
+        given = plan.settings.model is not None
+        function = "optkit.pipeline.importing:import_model" if given else "optkit.pipeline.stages:train_baseline"
+        return Job(f"train {model.name}", function, arguments, (), _cores())
     threads = max(1, _cores() // TRAINED_AT_ONCE)
     parent = plan.model(model.parent)
     own |= {"parent_key": parent.key, "parent_name": parent.name, "steps": msgspec.to_builtins(model.steps)}

@@ -10,11 +10,14 @@ import msgspec
 
 import optkit
 from optkit import data, readback, recipes, registry, store
+from optkit.data._calibration import choose
 from optkit.errors import InputError
-from optkit.measure.accuracy import accuracy, accuracy_validation, class_metrics, flips
+from optkit.measure import quality
 from optkit.measure.size import measure_compute, measure_size
-from optkit.pipeline.stages import failed_checks
-from optkit.report import json_file, pictures, recommend, why
+from optkit.pipeline import picture
+from optkit.pipeline.checking import failed_checks
+from optkit.problem import Task
+from optkit.report import json_file, recommend, why
 from optkit.report.folder import REPORT_FILES, write_report
 from optkit.report.reference import BASELINE_NAME
 from optkit.schema import (
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
     from optkit.data import Dataset
     from optkit.pipeline.figures import Measured
     from optkit.pipeline.plan import FileStage, Plan
-    from optkit.pipeline.settings import Settings
     from optkit.store import StageRecord
     from optkit.workers import Failure
 
@@ -54,6 +56,7 @@ class Finished(NamedTuple):
         failures: Key of the export or check → what went wrong.
         measured: Latency and memory.
         command: The command that was given.
+        warnings: What was noticed about the data before any work.
     """
 
     plan: Plan
@@ -62,6 +65,7 @@ class Finished(NamedTuple):
     failures: Mapping[str, Failure]
     measured: Measured
     command: str
+    warnings: tuple[str, ...] = ()
 
     def failure(self, file: FileStage) -> Failure | None:
         """What went wrong when the file was exported or checked."""
@@ -83,9 +87,9 @@ def write(run: Finished) -> Report:
             "failures": {key: failure._asdict() for key, failure in failures.items()},
             "latency": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.latency.items()},
             "inspected": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.inspected.items()},
-            "warnings": measured.warnings,
+            "warnings": [*run.warnings, *measured.warnings],
             "command": run.command,
-            "code": store.source_digest(("report", "pipeline", "schema.py")),
+            "code": store.source_digest(("report", "pipeline", "measure/quality.py", "quality.py", "schema.py")),
         }
     )
     if store.load_stage(folder, key) is not None:
@@ -94,14 +98,16 @@ def write(run: Finished) -> Report:
     write_report(report, folder)
     settings = {name: value for name, value in msgspec.to_builtins(plan.settings).items() if value not in (None, ())}
     store.write_bytes(folder / "recipe.toml", recipes.dump_toml(settings, plan.recipes).encode())
-    _write_manifest(plan, folder, report)
+    _write_manifest(run, report)
     made = [store.describe_file(folder, folder / name) for name in (*REPORT_FILES, "recipe.toml", "manifest.json")]
     store.save_stage(folder, store.StageRecord(key, "report", made, {}, 0.0))
     return report
 
 
-def _write_manifest(plan: Plan, folder: Path, report: Report) -> None:
-    names = [f"models/{model.name}.h5" for model in plan.models]
+def _write_manifest(run: Finished, report: Report) -> None:
+    plan, folder = run.plan, run.folder
+    records = [_load(folder, model.key) for model in plan.models]
+    names = [one.path for record in records for one in record.files if one.path.startswith("models/")]
     names += [variant.path for variant in report.variants if variant.sha256]
     names += [*REPORT_FILES, "recipe.toml"]
     manifest = {
@@ -111,6 +117,10 @@ def _write_manifest(plan: Plan, folder: Path, report: Report) -> None:
         "optkit_version": report.optkit_version,
         "packages": report.environment.packages,
         "data": {"name": report.data.name, "sha256": report.data.sha256} if report.data else None,
+        "source": records[0].result.get("source"),
+        "task": records[0].result["task"],
+        "preprocessing": msgspec.to_builtins(run.dataset.preprocessing),
+        "class_names": list(run.dataset.class_names),
         "files": {name: store.sha256_file(folder / name) for name in names},
     }
     store.write_bytes(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest, order="sorted")))
@@ -126,14 +136,14 @@ def assemble(run: Finished) -> Report:
     variants = [_variant(run, file, records[file.model], answers) for file in plan.files]
     variants = [_explained(variant, variants, folder, measured) for variant in variants]
     settings = plan.settings
-    calibration = dataset.train.images[dataset.calibration[: settings.calibration_count]]
+    calibration = choose(dataset, settings.calibration_count)
     flipped = sorted({flip.index for variant in variants for flip in variant.flips})
     return Report(
         schema_version=SCHEMA_VERSION,
         optkit_version=optkit.__version__,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         command=run.command,
-        warnings=_warnings(plan, folder, measured),
+        warnings=_warnings(run, records[plan.models[0].name]),
         environment=measured.environment,
         data=DataFacts(
             name=dataset.name,
@@ -143,9 +153,11 @@ def assemble(run: Finished) -> Report:
             test=len(dataset.test.labels),
             calibration=Calibration(
                 count=len(calibration),
-                source="train",
+                source=settings.calibration or "train",
                 disjoint_from_test=data.overlap(calibration, dataset.test.images) == 0,
             ),
+            preprocessing=dataset.preprocessing,
+            class_names=list(dataset.class_names),
         ),
         noise_floor=measured.noise_floor,
         stopping=measured.stopping,
@@ -159,7 +171,8 @@ def assemble(run: Finished) -> Report:
             for model in plan.models
         ],
         variants=variants,
-        pictures={str(index): _picture(dataset, index) for index in flipped},
+        task=msgspec.convert(records[plan.models[0].name].result["task"], Task),
+        pictures={str(index): png for index in flipped if (png := picture.draw(dataset.test.images, index))},
     )
 
 
@@ -225,7 +238,7 @@ def _variant(
         operators=[] if inspected is None else inspected.operators,
         runtime_facts=None if inspected is None else inspected.runtime_facts,
         layers=[*model_notes, *export_notes],
-        **_accuracies(file, run.dataset, answers, _control(run.plan)),
+        **_quality(run, file, msgspec.convert(model.result["task"], Task), answers, checked["keras_metrics"]),
     )
 
 
@@ -237,35 +250,24 @@ def _control(plan: Plan) -> str | None:
     return None
 
 
-def _accuracies(
+def _quality(
+    run: Finished,
     file: FileStage,
-    dataset: Dataset,
+    task: Task,
     answers: Mapping[tuple[str, str], Mapping[str, np.ndarray]],
-    control: str | None,
+    keras: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Accuracy on test and validation data, against fp32 and the control of the same format."""
+    """How good the answers to test and validation data are, against fp32 and the control of the same format."""
     own = answers[file.name, file.format]
     if "test" not in own:
         return {}
-    is_baseline = file.name == "fp32"
-    baseline = None if is_baseline else answers.get(("fp32", file.format))
+    dataset = run.dataset
+    baseline = None if file.name == BASELINE_NAME else answers.get((BASELINE_NAME, file.format))
+    control = _control(run.plan)
     trained = bool(file.recipe.techniques) and file.name != control
     reference = answers.get((control, file.format)) if control and trained else None
-    base_test = baseline["test"] if baseline else None
-    base_validation = baseline["validation"] if baseline else None
-    on_test = accuracy(
-        dataset.test.labels,
-        own["test"],
-        base_test,
-        reference["test"] if reference else None,
-        classes=dataset.classes,
-    )
-    return {
-        "accuracy": on_test,
-        "accuracy_validation": accuracy_validation(dataset.validation.labels, own["validation"], base_validation),
-        "metrics": class_metrics(on_test.confusion),
-        "flips": [] if base_test is None else flips(dataset.test.labels, base_test, own["test"]),
-    }
+    labels = {"test": dataset.test.labels, "validation": dataset.validation.labels}
+    return quality.fields(task, labels, quality.Judged(own, baseline, reference, keras))
 
 
 def _explained(variant: Variant, variants: list[Variant], folder: Path, measured: Measured) -> Variant:
@@ -276,14 +278,11 @@ def _explained(variant: Variant, variants: list[Variant], folder: Path, measured
     return msgspec.structs.replace(variant, why=why.explain(variant, baseline, facts, measured.environment))
 
 
-def _picture(dataset: Dataset, index: int) -> str:
-    image = dataset.test.images[index]
-    return pictures.encode_png(image.tobytes(), width=image.shape[1], height=image.shape[0])
-
-
-def _warnings(plan: Plan, folder: Path, measured: Measured) -> list[str]:
-    settings: Settings = plan.settings
-    found = list(measured.warnings)
+def _warnings(run: Finished, first: StageRecord) -> list[str]:
+    plan, folder, settings = run.plan, run.folder, run.plan.settings
+    found = [*run.dataset.warnings, *run.warnings, *first.result.get("warnings", []), *run.measured.warnings]
+    if first.result["post_training_only"] is not None:
+        found.append(f"what needs training was left out: {first.result['post_training_only']}")
     if settings.quick:
         found.append(
             f"--quick: trained on {settings.train_samples} images, without a control; use the figures for a first "

@@ -5,22 +5,40 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optkit import registry
 from optkit.schema import Recipe, Skipped, Step
-from optkit.store import digest, source_digest
+from optkit.store import digest, sha256_path, source_digest
 
 if TYPE_CHECKING:
     from optkit.pipeline.settings import Settings
 
 BASELINE = "baseline"
-TRAINING_PACKAGES = ("numpy", "tensorflow", "tf_keras", "tensorflow-model-optimization")
+TRAINING_PACKAGES = ("keras", "numpy", "tensorflow", "tf_keras", "tensorflow-model-optimization")
 EXPORT_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 RUNTIME_PACKAGES = ("ai-edge-litert", "onnxruntime", "numpy")
-TRAINING_SOURCES = ("data", "baselines", "techniques", "training.py", "keras_models.py", "pipeline/stages.py")
+TRAINING_SOURCES = (
+    "data",
+    "baselines",
+    "techniques",
+    "training.py",
+    "keras_models",
+    "verify/data_range.py",
+    "pipeline/stages.py",
+    "pipeline/importing.py",
+)
 EXPORT_SOURCES = ("exporters",)
-CHECK_SOURCES = ("verify", "readback", "runtimes", "pipeline/stages.py")
+CHECK_SOURCES = (
+    "verify",
+    "readback",
+    "runtimes",
+    "keras_metrics.py",
+    "problem.py",
+    "measure/accuracy.py",
+    "pipeline/checking.py",
+)
 MEASURE_SOURCES = ("measure", "runtimes", "readback", "statistics.py")
 
 
@@ -64,13 +82,19 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Plan:
-    """Lay out the stages; a prefix that recipes share is trained once."""
+    """Lay out the stages; a prefix that recipes share is trained once.
+
+    Args:
+        settings: Of the run.
+        recipes: What to make.
+        data_sha256: Digest of all data that the run reads.
+    """
     root = digest(
         {
-            "stage": "train",
-            "baseline": settings.baseline,
-            "epochs": settings.epochs,
+            **_source(settings),
             "data": data_sha256,
+            "preprocessing": settings.data_spec.preprocessing,
+            "metrics": settings.metrics,
             "train_samples": settings.train_samples,
             "seed": settings.seed,
             # The number of threads decides the order of float additions.
@@ -103,6 +127,20 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Pl
             key = _file_key(parent, recipe, file_format, settings)
             files.append(FileStage(recipe.name, file_format, key, _check_key(key), parent.name, recipe))
     return Plan(settings, recipes, models, files, skipped)
+
+
+def _source(settings: Settings) -> dict[str, Any]:
+    """Where the first model comes from."""
+    if settings.model is None:
+        return {"stage": "train", "baseline": settings.baseline, "epochs": settings.epochs}
+    return {
+        "stage": "import",
+        "model": sha256_path(Path(settings.model)),
+        "custom_objects": settings.custom_objects and sha256_path(Path(settings.custom_objects)),
+        "baseline": settings.baseline,
+        "allow": settings.allow,
+        "skip_layers": settings.skip_layers,
+    }
 
 
 def _file_key(model: ModelStage, recipe: Recipe, file_format: str, settings: Settings) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optkit import data, store
 from optkit.errors import InputError
 from optkit.pipeline import figures, jobs, outputs
+from optkit.pipeline.calibration import check_calibration, data_digest
 from optkit.pipeline.plan import make_plan
 from optkit.pipeline.progress import Event, OnEvent, Schedule
 from optkit.pipeline.settings import Settings, resolve
@@ -26,13 +27,14 @@ LOG = logging.getLogger("optkit")
 
 
 def run_folder(settings: Settings, out: str | os.PathLike[str] | None) -> Path:
-    """The run folder: ``out``, else one named after the baseline.
+    """The run folder: ``out``, else one named after the model or the baseline.
 
     Raises:
         InputError: ``out`` is empty, as an unset shell variable is; the current folder must be named as ``.``.
     """
     if out is None:
-        return Path(f"optkit-run-{settings.baseline}{'-quick' if settings.quick else ''}")
+        name = settings.baseline if settings.model is None else Path(settings.model).name.partition(".")[0]
+        return Path(f"optkit-run-{name}{'-quick' if settings.quick else ''}")
     if not str(out).strip():
         raise InputError("--out expects the name of a folder, found an empty one; name a folder, or . for this one")
     return Path(out)
@@ -65,13 +67,9 @@ def compress(
     """
     chosen, named = resolve(settings, recipes)
     folder = run_folder(chosen, out)
-    dataset = data.load(chosen.data, train_samples=chosen.train_samples)
-    if chosen.calibration_count > len(dataset.train.labels):
-        raise InputError(
-            f"--calibration-count expects at most the {len(dataset.train.labels)} training images, "
-            f"found {chosen.calibration_count}"
-        )
-    plan = make_plan(chosen, named, dataset.sha256)
+    dataset = data.load(chosen.data_spec, train_samples=chosen.train_samples)
+    warnings = check_calibration(dataset, chosen)
+    plan = make_plan(chosen, named, data_digest(dataset))
     # Path.exists raises for a name that is too long, which prepare_folder has a message for.
     is_new = not os.path.exists(folder)  # noqa: PTH110
     store.prepare_folder(folder)
@@ -79,7 +77,7 @@ def compress(
         with store.locked(folder), _logged(folder):
             command = command or outputs.command_line(folder)
             LOG.info("run: %s", command)
-            return _run(plan, folder, dataset, command, on_event or _silent)
+            return _run(plan, folder, dataset, command, on_event or _silent, warnings=warnings)
     except InputError:
         # Some mistakes show only once the network is built (a layer's name): then too nothing was done.
         if is_new and not any((folder / "models").iterdir()):
@@ -119,10 +117,12 @@ class _logged:  # noqa: N801  # used as a function: a context manager with state
         self._handler.close()
 
 
-def _run(plan: Plan, folder: Path, dataset: Dataset, command: str, on_event: OnEvent) -> Report:
+def _run(
+    plan: Plan, folder: Path, dataset: Dataset, command: str, on_event: OnEvent, *, warnings: Sequence[str]
+) -> Report:
     costs = jobs.expected_seconds(plan, dataset)
     schedule = Schedule(costs | figures.expected_seconds(plan), on_event)
     plan, failures = jobs.make(plan, folder, schedule, costs)
     exported = [file for file in plan.files if file.key not in failures]
     measured = figures.measure_files(plan, exported, folder, dataset, schedule)
-    return outputs.write(outputs.Finished(plan, folder, dataset, failures, measured, command))
+    return outputs.write(outputs.Finished(plan, folder, dataset, failures, measured, command, tuple(warnings)))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from optkit import recipes, registry
+from optkit import keras_metrics, recipes, registry
+from optkit.data import DataSpec
+from optkit.data._preprocessing import declared
 from optkit.errors import InputError, nearest
 from optkit.schema import Recipe, Step
 
@@ -23,8 +25,19 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """What a run is to make; the ``[settings]`` table of a TOML file has these keys.
 
     Attributes:
-        baseline: Plug-in that builds the network.
-        data: Plug-in that loads the data set.
+        model: The user's own model, a file or a SavedModel folder; the baseline is trained when ``None``.
+        custom_objects: A Python file with the model's own classes and functions, which is executed.
+        baseline: Plug-in that builds the network: the one to train, or the one that weights in ``model`` are of.
+        data: A data set of the package, or the path of the user's own.
+        scale: Factor of raw values, a number or a fraction such as ``1/255``.
+        mean: Subtracted after scaling: one value, or one per channel.
+        std: Divides after that, likewise.
+        resize: ``HEIGHTxWIDTH`` that pictures are brought to.
+        channels: Order or number of channels that pictures are brought to.
+        target: Column of a table that holds the labels.
+        calibration: Other data for the representative data set.
+        allow: Refusals that become warnings: ``range``.
+        metrics: Further Keras metrics by name.
         seed: Decides initial weights, order of examples and dropout.
         epochs: Epochs of the baseline's training; the baseline's own number when ``None``.
         quick: A small first look: 6,000 training images and few recipes.
@@ -40,8 +53,19 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         threads: Threads that a file is measured with.
     """
 
+    model: str | None = None
+    custom_objects: str | None = None
     baseline: str = "lenet5"
     data: str = "mnist"
+    scale: str | float | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    resize: str | None = None
+    channels: Literal["as they are", "grey", "rgb", "bgr"] | None = None
+    target: str | None = None
+    calibration: str | None = None
+    allow: tuple[Literal["range"], ...] = ()
+    metrics: tuple[str, ...] = ()
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
     epochs: Annotated[int, Meta(ge=1, le=1000)] | None = None
     quick: bool = False
@@ -60,6 +84,20 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def train_samples(self) -> int | None:
         """Training images to use; all when ``None``."""
         return QUICK_TRAIN_SAMPLES if self.quick else None
+
+    @property
+    def data_spec(self) -> DataSpec:
+        """Which data, and how raw values become real inputs.
+
+        Raises:
+            InputError: A declared preprocessing cannot be read.
+        """
+        return DataSpec(
+            source=self.data,
+            preprocessing=declared(self.scale, self.mean, self.std, self.resize, self.channels),
+            target=self.target,
+            calibration=self.calibration,
+        )
 
 
 def resolve(given: Mapping[str, Any], recipe_arguments: Sequence[str]) -> tuple[Settings, list[Recipe]]:
@@ -86,7 +124,13 @@ def resolve(given: Mapping[str, Any], recipe_arguments: Sequence[str]) -> tuple[
     except msgspec.ValidationError as error:
         raise InputError(recipes.refusal(error, merged, Settings)) from error
     registry.load("baselines", settings.baseline)
-    registry.load("data", settings.data)
+    keras_metrics.check_names(settings.metrics)
+    # Read here for its errors: a declaration that cannot be used stops before any work.
+    settings.data_spec  # noqa: B018
+    if settings.model is None and settings.data != "mnist" and "baseline" not in merged:
+        raise InputError(
+            f"data of your own ({settings.data}) need a model for them: optkit compress MODEL --data {settings.data}"
+        )
     settings = _with_formats(settings, given_empty="formats" in merged and not settings.formats)
     if not named:
         named = [recipes.parse(text) for text in (recipes.QUICK if settings.quick else recipes.STANDARD)]

@@ -1,4 +1,4 @@
-"""The stages that run in worker processes: train, apply a technique, export, check.
+"""The stages that make models and files in worker processes: train, apply a technique, export.
 
 Each reads files, writes files and a stage record, and returns nothing that is large. All have the signature that
 ``optkit.workers`` calls: ``stage(tell, **arguments)``.
@@ -6,6 +6,8 @@ Each reads files, writes files and a stage record, and returns nothing that is l
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from optkit import data, registry, store
+from optkit.data._calibration import choose
 from optkit.errors import InputError
-from optkit.schema import Check, KernelExpectation, LayerNote, Recipe, Step
+from optkit.pipeline.settings import Settings
+from optkit.problem import Task
+from optkit.schema import KernelExpectation, LayerNote, Recipe, Step
 from optkit.store import StageRecord
 
 if TYPE_CHECKING:
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from optkit.workers import Tell
 
 # Imported once by the worker server; their screen output and start-up noise go to the log.
-PRELOAD = ("tensorflow", "tf_keras", "tensorflow_model_optimization", "tf2onnx", "onnx", "onnxruntime")
+PRELOAD = ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization", "tf2onnx", "onnx", "onnxruntime")
 WORKER_ENVIRONMENT = {
     # tensorflow-model-optimization works with Keras 2 (tf_keras) only.
     "TF_USE_LEGACY_KERAS": "1",
@@ -35,8 +40,11 @@ WORKER_ENVIRONMENT = {
     # The order of sets of strings must not find its way into artifact bytes.
     "PYTHONHASHSEED": "0",
 }
-# Images on which every file's outputs are compared with its Keras model's; all of the validation part's first ones.
+# Images on which every file's outputs are compared with its Keras model's: the validation part's first ones, fewer
+# where they would not fit in memory.
 PARITY_IMAGES = 1_000
+PARITY_BYTES = 256 << 20
+CHUNK_BYTES = 64 << 20
 LEAST_CURVE_IMAGES = 1_000
 
 
@@ -46,30 +54,49 @@ def _for_training(dataset: Dataset) -> Dataset:
     The test part is read once, for finished files. Of the validation part it gets what a learning curve needs: where
     training is short, looking at all of it after every epoch would take as long as the epoch.
     """
-    import numpy as np
-
-    none = data.Part(dataset.test.images[:0], np.empty(0, np.int64))
-    return data.Dataset(
-        dataset.name,
-        dataset.sha256,
-        dataset.classes,
-        dataset.train,
-        dataset.validation.first(max(LEAST_CURVE_IMAGES, len(dataset.train.labels) // 10)),
-        none,
-        dataset.calibration,
+    return dataclasses.replace(
+        dataset,
+        validation=dataset.validation.first(max(LEAST_CURVE_IMAGES, len(dataset.train.labels) // 10)),
+        test=dataset.test.first(0),
     )
 
 
-def _finish_model(folder: Path, key: str, name: str, model: Any, *, started: float, result: dict[str, Any]) -> None:
-    """Save the model and its outputs on the parity images, then the stage record."""
+def _data(settings: Settings) -> Dataset:
+    return data.load(settings.data_spec, train_samples=settings.train_samples)
+
+
+def _parity_images(dataset: Dataset, shape: tuple[int, ...]) -> np.ndarray:
+    """The first real validation images, float32 [n, *shape]."""
+    count = min(PARITY_IMAGES, max(1, PARITY_BYTES // (4 * max(1, math.prod(shape)))))
+    return dataset.real(dataset.validation.images[:count], shape)
+
+
+def model_path(folder: Path, name: str, result: Mapping[str, Any]) -> Path:
+    """Where a stage's model is: a file, or a SavedModel folder where it could not be rebuilt for training."""
+    suffix = ".h5" if result["post_training_only"] is None else ".saved_model"
+    return folder / "models" / f"{name}{suffix}"
+
+
+def finish_model(
+    folder: Path, key: str, name: str, model: Any, dataset: Dataset, *, started: float, result: dict[str, Any]
+) -> None:
+    """Save the model, for Keras 3 as well, and its outputs on the parity images, then the stage record."""
     import numpy as np
 
     from optkit import keras_models
+    from optkit.keras_models import to_keras3
 
-    path = folder / "models" / f"{name}.h5"
+    path = model_path(folder, name, result)
     keras_models.save(model, path)
-    dataset = data.load(result["data"])
-    images = data.to_real(dataset.validation.images[:PARITY_IMAGES], model.input_shape[1:])
+    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
+    if result["post_training_only"] is None:
+        keras3 = path.with_suffix(".keras")
+        try:
+            result = result | {"keras3_notes": to_keras3.save_keras3(model, keras3)}
+            files.append(keras3)
+        except InputError as error:
+            result = result | {"keras3_notes": [f"no {keras3.name}: {error}"]}
+    images = _parity_images(dataset, model.input_shape[1:])
     outputs = model.predict(images, batch_size=100, verbose=0)
     reference = folder / "cache" / f"{key}.reference.npy"
     store.write_atomically(reference, lambda temporary: np.save(temporary, outputs, allow_pickle=False))
@@ -78,7 +105,7 @@ def _finish_model(folder: Path, key: str, name: str, model: Any, *, started: flo
         StageRecord(
             key=key,
             stage=name,
-            files=[store.describe_file(folder, path), store.describe_file(folder, reference)],
+            files=[store.describe_file(folder, one) for one in (*files, reference)],
             result=result,
             seconds=round(time.perf_counter() - started, 3),
         ),
@@ -92,7 +119,6 @@ def train_baseline(
     key: str,
     name: str,
     settings: Mapping[str, Any],
-    train_samples: int | None,
     threads: int,
 ) -> None:
     """Train the baseline network and save it.
@@ -100,33 +126,52 @@ def train_baseline(
     Raises:
         InputError: ``--skip-layer`` names a layer that the network does not have.
     """
+    from optkit.data import check_outputs
     from optkit.training import configure_tensorflow, train
 
     started = time.perf_counter()
-    configure_tensorflow(settings["seed"], threads=threads)
-    dataset = _for_training(data.load(settings["data"], train_samples=train_samples))
-    module = registry.load("baselines", settings["baseline"])
+    wanted = msgspec.convert(settings, Settings)
+    configure_tensorflow(wanted.seed, threads=threads)
+    dataset = _data(wanted)
+    module = registry.load("baselines", wanted.baseline)
     model = module.build()
+    check_skipped(wanted, model)
+    plan = module.TRAINING
+    if wanted.epochs is not None:
+        plan = msgspec.structs.replace(plan, epochs=wanted.epochs)
+    task = Task(size=int(model.output_shape[-1]), metrics=wanted.metrics)
+    check_outputs(dataset, task.size)
+    epochs = train(model, _for_training(dataset), plan, task=task, seed=wanted.seed, tell=tell)
+    result = first_result(model, task) | {"epochs": msgspec.to_builtins(epochs)}
+    finish_model(Path(folder), key, name, model, dataset, started=started, result=result)
+
+
+def check_skipped(settings: Settings, model: Any) -> None:
+    """Stop at a layer to skip that is not there.
+
+    Raises:
+        InputError: With the layers that are.
+    """
     layers = [layer.name for layer in model.layers]
-    for wanted in settings["skip_layers"]:
+    for wanted in settings.skip_layers:
         if wanted not in layers:
             raise InputError(f"--skip-layer {wanted!r} matches no layer; the model has {', '.join(layers)}")
-    plan = module.TRAINING
-    if settings["epochs"] is not None:
-        plan = msgspec.structs.replace(plan, epochs=settings["epochs"])
-    epochs = train(model, dataset.train, dataset.validation, plan, seed=settings["seed"], tell=tell)
-    result = {
-        "data": settings["data"],
-        "layers": layers,
+
+
+def first_result(model: Any, task: Task) -> dict[str, Any]:
+    """What is known of a model that no technique has changed yet."""
+    return {
+        "task": msgspec.to_builtins(task),
+        "layers": [layer.name for layer in model.layers],
         "inputs": list(model.input_names),
         "outputs": list(model.output_names),
         "notes": [],
         "checks": [],
         "expectations": [],
         "quantization_aware": False,
-        "epochs": msgspec.to_builtins(epochs),
+        "post_training_only": None,
+        "epochs": [],
     }
-    _finish_model(Path(folder), key, name, model, started=started, result=result)
 
 
 def apply_technique(
@@ -139,7 +184,6 @@ def apply_technique(
     parent_name: str,
     steps: list[dict[str, Any]],
     settings: Mapping[str, Any],
-    train_samples: int | None,
     threads: int,
 ) -> None:
     """Apply the last of ``steps`` to the parent's model and save the result."""
@@ -147,36 +191,37 @@ def apply_technique(
     from optkit.training import configure_tensorflow
 
     started = time.perf_counter()
-    configure_tensorflow(settings["seed"], threads=threads)
+    wanted = msgspec.convert(settings, Settings)
+    configure_tensorflow(wanted.seed, threads=threads)
     root = Path(folder)
     parent = store.load_stage(root, parent_key)
     if parent is None:
         raise InputError(f"the model {parent_name} in {folder} was changed during the run; run the command again")
-    model = keras_models.load(root / "models" / f"{parent_name}.h5")
     *history, step = [msgspec.convert(item, Step) for item in steps]
+    if parent.result["post_training_only"] is not None:
+        raise InputError(f"{step.name} needs training: {parent.result['post_training_only']}")
+    model = keras_models.load(model_path(root, parent_name, parent.result))
     module = registry.load("techniques", step.name)
+    dataset = _data(wanted)
     work = techniques.Work(
         params=msgspec.convert(step.params, module.Params),
         history=tuple(history),
-        data=_for_training(data.load(settings["data"], train_samples=train_samples)),
-        seed=settings["seed"],
-        skip_layers=tuple(settings["skip_layers"]),
+        data=_for_training(dataset),
+        task=msgspec.convert(parent.result["task"], Task),
+        seed=wanted.seed,
+        skip_layers=wanted.skip_layers,
         tell=tell,
     )
     outcome = techniques.run(step.name, model, work, parent.result["layers"])
-    result = {
-        "data": settings["data"],
-        "layers": parent.result["layers"],
-        # The source model's: wrappers rename layers, and files keep the source's names.
-        "inputs": parent.result["inputs"],
-        "outputs": parent.result["outputs"],
+    # Names of layers and ports stay the source model's: wrappers rename them, and files keep the source's names.
+    result = parent.result | {
         "notes": msgspec.to_builtins(_merge(parent.result["notes"], outcome.notes, step.name)),
         "checks": parent.result["checks"] + msgspec.to_builtins(outcome.checks),
         "expectations": msgspec.to_builtins(_combine(parent.result["expectations"], outcome.expectations)),
         "quantization_aware": parent.result["quantization_aware"] or step.name == "qat",
         "epochs": msgspec.to_builtins(outcome.epochs),
     }
-    _finish_model(root, key, name, outcome.model, started=started, result=result)
+    finish_model(root, key, name, outcome.model, dataset, started=started, result=result)
 
 
 def _merge(before: list[dict[str, Any]], notes: list[LayerNote], technique: str) -> list[LayerNote]:
@@ -219,7 +264,6 @@ def export_file(
     model_name: str,
     recipe: Mapping[str, Any],
     settings: Mapping[str, Any],
-    train_samples: int | None,
 ) -> None:
     """Export a model to one file."""
     from optkit import keras_models
@@ -227,21 +271,21 @@ def export_file(
     from optkit.training import configure_tensorflow
 
     started = time.perf_counter()
-    configure_tensorflow(settings["seed"], threads=1)
+    wanted = msgspec.convert(settings, Settings)
+    configure_tensorflow(wanted.seed, threads=1)
     root = Path(folder)
     made = store.load_stage(root, model_key)
     if made is None:
         raise InputError(f"the model {model_name} in {folder} was changed during the run; run the command again")
-    model = keras_models.load(root / "models" / f"{model_name}.h5")
-    dataset = data.load(settings["data"], train_samples=train_samples)
+    model = keras_models.load(model_path(root, model_name, made.result))
     job = ExportJob(
         recipe=msgspec.convert(recipe, Recipe),
-        calibration=calibration_images(dataset, settings["calibration_count"], model.input_shape[1:]),
-        io=settings["io"],
-        opset=settings["opset"],
-        calibration_method=settings["calibration_method"],
-        reduce_range=settings["reduce_range"],
-        skip_layers=tuple(settings["skip_layers"]),
+        calibration=calibration_images(_data(wanted), wanted.calibration_count, model.input_shape[1:]),
+        io=wanted.io,
+        opset=wanted.opset,
+        calibration_method=wanted.calibration_method,
+        reduce_range=wanted.reduce_range,
+        skip_layers=wanted.skip_layers,
         quantization_aware=made.result["quantization_aware"],
     )
     destination = root / "artifacts" / f"{name}.{format}"
@@ -264,73 +308,21 @@ def export_file(
 
 
 def calibration_images(dataset: Dataset, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The representative data set: float32 [count, *shape] from the training part, never from the test part."""
-    return data.to_real(dataset.train.images[dataset.calibration[:count]], shape)
+    """The representative data set: float32 [count, *shape] of the user's own, else from the training part.
 
+    Never from the test part. Large ones are mapped from a temporary file, a piece at a time in memory.
+    """
+    import tempfile
 
-def check_file(
-    tell: Tell,
-    *,
-    folder: str,
-    key: str,
-    name: str,
-    format: str,
-    model_key: str,
-    recipe: Mapping[str, Any],
-    settings: Mapping[str, Any],
-) -> None:
-    """Verify one file in its runtime, then take its answers to all validation and test images, at batch 1."""
     import numpy as np
 
-    from optkit import verify
-    from optkit.measure.accuracy import answers as take_answers
-
-    started = time.perf_counter()
-    root = Path(folder)
-    made = store.load_stage(root, model_key)
-    if made is None:
-        raise InputError(f"a model in {folder} was changed during the run; run the command again")
-    path = root / "artifacts" / f"{name}.{format}"
-    dataset = data.load(settings["data"])
-    # Runtimes reshape images to the file's own input.
-    validation = data.to_real(dataset.validation.images, dataset.validation.images.shape[1:])
-    reference = np.load(root / "cache" / f"{model_key}.reference.npy", allow_pickle=False)
-    wanted = msgspec.convert(recipe, Recipe)
-    verification = verify.verify_file(
-        path,
-        images=validation[: len(reference)],
-        reference=reference,
-        precision=wanted.precision.name,
-        integer_io={"int8": settings["io"], "int16x8": "int16"}.get(wanted.precision.name),
-        expectations=tuple(msgspec.convert(made.result["expectations"], list[KernelExpectation])),
-        quantization_aware=made.result["quantization_aware"],
-        source_ports=(tuple(made.result["inputs"]), tuple(made.result["outputs"])),
-        float_layers=tuple(settings["skip_layers"]),
-    )
-    answers: dict[str, np.ndarray] = {}
-    if verification.parity is not None:
-        tell({"text": "validation images"})
-        answers["validation"] = take_answers(path, validation)
-        tell({"text": "test images"})
-        answers["test"] = take_answers(path, data.to_real(dataset.test.images, dataset.test.images.shape[1:]))
-    npz = root / "cache" / f"{key}.answers.npz"
-    store.write_atomically(npz, lambda temporary: np.savez(temporary, allow_pickle=False, **answers))
-    store.save_stage(
-        root,
-        StageRecord(
-            key=key,
-            stage=f"check {name}.{format}",
-            # With the checked file itself: other bytes under its name were not checked.
-            files=[store.describe_file(root, npz), store.describe_file(root, path)],
-            result={
-                "parity": msgspec.to_builtins(verification.parity),
-                "checks": [*made.result["checks"], *msgspec.to_builtins(verification.checks)],
-            },
-            seconds=round(time.perf_counter() - started, 3),
-        ),
-    )
-
-
-def failed_checks(checks: list[Check]) -> list[str]:
-    """One line for each check that failed."""
-    return [f"{c.name}: observed {c.observed}, limit {c.limit} {c.unit}".rstrip() for c in checks if not c.passed]
+    raw = choose(dataset, count)
+    if len(raw) * math.prod(shape) * 4 <= CHUNK_BYTES:
+        return dataset.real(raw[:], shape)
+    # In the folder for temporary files of the run, which is removed in the end.
+    with tempfile.NamedTemporaryFile(suffix=".calibration", delete=False) as file:
+        mapped = np.memmap(file.name, np.float32, "w+", shape=(len(raw), *shape))
+    step = max(1, CHUNK_BYTES // (math.prod(shape) * 4))
+    for start in range(0, len(raw), step):
+        mapped[start : start + step] = dataset.real(raw[start : start + step], shape)
+    return mapped

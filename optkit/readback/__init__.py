@@ -64,6 +64,8 @@ class Operator:
     ``macs`` are multiply-accumulates per inference at batch 1, ``None`` where they cannot be told. Where an
     ONNX file says "integer" by a DequantizeLinear before and a QuantizeLinear after a float operator, the
     types are the integer ones: it is what the runtime fuses, and what a TFLite file says outright.
+    ``inputs`` and ``outputs`` are its tensors, stored ones among the inputs; shapes are those at batch 1 and may be
+    empty where the file does not tell them.
     """
 
     kind: str
@@ -71,6 +73,8 @@ class Operator:
     macs: int | None
     input_dtypes: tuple[str, ...]
     output_dtypes: tuple[str, ...]
+    inputs: tuple[Port, ...] = ()
+    outputs: tuple[Port, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class ModelFacts:
     ``signatures`` maps a signature's key to the names of its inputs and outputs (TFLite). ``external_files``
     are files beside this one that hold some of its tensors (ONNX). ``scale_bytes`` is what scales and zero
     points take that are no constants of their own (TFLite; in ONNX they are constants);
-    ``name_bytes`` what names of tensors, nodes and signatures take.
+    ``name_bytes`` what names of tensors, nodes and signatures take. ``metadata`` are the file's further notes about
+    itself, such as who made it, by what they are called.
     """
 
     format: str
@@ -94,6 +99,7 @@ class ModelFacts:
     external_files: tuple[str, ...] = ()
     scale_bytes: int = 0
     name_bytes: int = 0
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def read(path: Path) -> ModelFacts:

@@ -146,17 +146,23 @@ def _inferred(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
 def _put_in_order(graph: Any) -> None:
     """Put each node after what it uses, as inference expects; float16 converters append their casts."""
     waiting = list(graph.node)
-    made = {name for node in waiting for name in node.output}
-    ready: set[str] = set()
-    ordered: list[Any] = []
-    while waiting:
-        later = [node for node in waiting if any(name in made and name not in ready for name in node.input)]
-        now = [node for node in waiting if not any(name in made and name not in ready for name in node.input)]
-        if not now:
-            return
-        ordered += now
-        ready.update(name for node in now for name in node.output)
-        waiting = later
+    makers = {name: position for position, node in enumerate(waiting) for name in node.output if name}
+    # Of each node how many made tensors it waits for, and who waits for it (Kahn 1962).
+    missing = [sum(name in makers for name in node.input) for node in waiting]
+    users: dict[int, list[int]] = defaultdict(list)
+    for position, node in enumerate(waiting):
+        for name in node.input:
+            if name in makers:
+                users[makers[name]].append(position)
+    order = [position for position, count in enumerate(missing) if count == 0]
+    for position in order:
+        for user in users[position]:
+            missing[user] -= 1
+            if missing[user] == 0:
+                order.append(user)  # the queue that is walked here
+    if len(order) < len(waiting):
+        return
+    ordered = [waiting[position] for position in order]
     copies = [type(node).FromString(node.SerializeToString()) for node in ordered]
     del graph.node[:]
     graph.node.extend(copies)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from optkit.errors import InputError
+from optkit.keras_models import detect
 from optkit.readback import Constant, ModelFacts, Operator
 
 if TYPE_CHECKING:
@@ -30,17 +29,18 @@ def read(path: Path) -> ModelFacts:
         constants with the role ``other``. Ports are not in the file and stay empty.
 
     Raises:
-        InputError: The file is missing, damaged, or no such archive.
+        InputError: The file is missing, damaged, hostile, or no such archive.
     """
     import h5py
 
+    found = detect.identify(path)
+    if found.kind != "archive" or found.config is None:
+        raise InputError(f"expected a .keras file; {path} is a {found.source}; convert it, or name what it is")
     try:
         size = path.stat().st_size
-        with zipfile.ZipFile(path) as archive:
-            layers = json.loads(archive.read("config.json"))["config"].get("layers", [])
-            weights = archive.read("model.weights.h5")
+        layers = found.config["config"].get("layers", [])
         constants: list[Constant] = []
-        with h5py.File(io.BytesIO(weights), "r") as tree:
+        with zipfile.ZipFile(path) as archive, archive.open(detect.WEIGHTS) as stream, h5py.File(stream, "r") as tree:
             tree.visititems(lambda name, node: _collect(name, node, constants))
         operators = tuple(Operator(one["class_name"], _name(one), None, (), ()) for one in layers)
     except _DAMAGE as error:

@@ -9,6 +9,7 @@ import numpy as np
 from optkit.errors import InputError
 from optkit.readback import Constant, ModelFacts, Operator, Port
 from optkit.readback import _onnx_graph as graphs
+from optkit.readback._notes import onnx_notes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,9 @@ SOURCE = "https://github.com/onnx/onnx/blob/main/docs/IR.md"
 FORMAT = "onnx"
 
 # What a message raises whose parts do not fit together: unknown types, missing attributes, wrong sizes.
-_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError)
+_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError, RecursionError)
+# Activations in a row that a runtime fuses into what is before them; a file may have any number.
+_MOST_FUSED = 4
 
 
 def read(path: Path) -> ModelFacts:
@@ -72,6 +75,7 @@ def _facts(model: Any, data: bytes, path: Path) -> ModelFacts:
         opset=opset,
         external_files=external.files,
         name_bytes=_name_bytes(model.graph),
+        metadata=onnx_notes(model),
     )
 
 
@@ -132,7 +136,40 @@ def _operator(node: Any, graph: graphs.Graph) -> Operator:
         macs=graphs.macs(node, graph),
         input_dtypes=tuple(_dtype_before(name, graph) for name in node.input if name),
         output_dtypes=tuple(_dtype_after(node, name, graph) for name in node.output if name),
+        inputs=tuple(_tensor(name, _dtype_before(name, graph), None, graph) for name in node.input if name),
+        outputs=tuple(
+            _tensor(name, _dtype_after(node, name, graph), _quantize_after(node, name, graph), graph)
+            for name in node.output
+            if name
+        ),
     )
+
+
+def _tensor(name: str, dtype: str, quantize: Any, graph: graphs.Graph) -> Port:
+    """A tensor with the scale and zero point of the QuantizeLinear that takes it, if one does."""
+    given = [*quantize.input[1:3], None, None] if quantize is not None else [None, None]
+    scales, points = (_flat(one, graph) for one in given[:2])
+    scaled = len(scales) == 1
+    return Port(
+        name=name,
+        dtype=dtype,
+        shape=graph.shapes.get(name, ()),
+        scale=float(scales[0]) if scaled else None,
+        zero_point=(int(points[0]) if len(points) == 1 else 0) if scaled else None,
+    )
+
+
+def _quantize_after(node: Any, name: str, graph: graphs.Graph, past: int = _MOST_FUSED) -> Any:
+    """The QuantizeLinear that an output is rounded by: itself, or all that uses it, past a fused Relu or Clip."""
+    if node.op_type == "QuantizeLinear":
+        return node
+    users = graph.users.get(name, [])
+    kinds = {user.op_type for user in users}
+    if node.op_type == "DequantizeLinear" or name in graph.outputs:
+        return None
+    if kinds in ({"Relu"}, {"Clip"}):
+        return _quantize_after(users[0], users[0].output[0], graph, past - 1) if past else None
+    return users[0] if kinds == {"QuantizeLinear"} else None
 
 
 def _dtype(name: str, graph: graphs.Graph) -> str:
@@ -148,14 +185,14 @@ def _dtype_before(name: str, graph: graphs.Graph) -> str:
     return _dtype(name, graph)
 
 
-def _dtype_after(node: Any, name: str, graph: graphs.Graph) -> str:
+def _dtype_after(node: Any, name: str, graph: graphs.Graph, past: int = _MOST_FUSED) -> str:
     """Type of an output, the stored one where all that uses it is QuantizeLinear."""
     users = graph.users.get(name, [])
     if node.op_type not in {"QuantizeLinear", "DequantizeLinear"} and users:
         kinds = {user.op_type for user in users}
-        if kinds in ({"Relu"}, {"Clip"}):
+        if kinds in ({"Relu"}, {"Clip"}) and past:
             # Fused into the operator before it by every runtime that knows integer types.
-            return _dtype_after(users[0], users[0].output[0], graph)
+            return _dtype_after(users[0], users[0].output[0], graph, past - 1)
         if kinds == {"QuantizeLinear"} and name not in graph.outputs:
             return _dtype(users[0].output[0], graph)
     return _dtype(name, graph)

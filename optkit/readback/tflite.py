@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from optkit.errors import InputError
 from optkit.readback import Constant, ModelFacts, Operator, Port
+from optkit.readback._notes import tflite_notes
 from optkit.readback._packed import unpack
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ _PARSER_ERRORS = (
     AttributeError,
     AssertionError,
     MemoryError,
+    RecursionError,
 )
 
 # Operator: (index of the kernel among its inputs, index of the bias, axis of the kernel that counts output
@@ -142,6 +145,7 @@ def _facts(model: Any, data: bytes, schema: Any) -> ModelFacts:
         },
         scale_bytes=scale_bytes,
         name_bytes=_name_bytes(model),
+        metadata=tflite_notes(model),
     )
 
 
@@ -303,7 +307,14 @@ def _operator(node: Any, graph: Any, model: Any, kinds: dict[int, str], types: d
         macs=_macs(kind, node, graph),
         input_dtypes=tuple(types[graph.tensors[i].type] for i in inputs),
         output_dtypes=tuple(types[graph.tensors[i].type] for i in outputs),
+        inputs=tuple(_tensor(graph.tensors[i], types) for i in inputs),
+        outputs=tuple(_tensor(graph.tensors[i], types) for i in outputs),
     )
+
+
+def _tensor(tensor: Any, types: dict[int, str]) -> Port:
+    """A tensor at the batch that the file was written with."""
+    return dataclasses.replace(_port(tensor, types), shape=_shape(tensor))
 
 
 def _macs(kind: str, node: Any, graph: Any) -> int | None:

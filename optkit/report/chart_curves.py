@@ -19,11 +19,14 @@ _MARKS_IN_A_ROW = 240
 
 
 def learning_curves(stages: Sequence[Training]) -> list[tuple[str, str, Markup]]:
-    """(stage, words on its length, chart) of every training that was recorded; all charts share one scale."""
+    """(stage, words on its length, chart) of every training that was recorded; all charts share one scale.
+
+    Accuracy, or the loss where models give values.
+    """
     recorded = [training for training in stages if training.epochs]
     if not recorded:
         return []
-    values = [v for t in recorded for e in t.epochs for v in (e.accuracy, e.validation_accuracy)]
+    values = [value for training in recorded for course in _courses(training) for value in course]
     low, high = min(values), max(values)
     charts = []
     for training in recorded:
@@ -39,9 +42,29 @@ def learning_curves(stages: Sequence[Training]) -> list[tuple[str, str, Markup]]
     return charts
 
 
+def shows_accuracy(stages: Sequence[Training]) -> bool:
+    """Whether the curves are of accuracy; of the loss where any epoch has none."""
+    return all(
+        epoch.accuracy is not None and epoch.validation_accuracy is not None
+        for training in stages
+        for epoch in training.epochs
+    )
+
+
+def _courses(training: Training) -> tuple[list[float], list[float]]:
+    """What the curves show of each epoch, in training and on validation data."""
+    trained = [epoch.accuracy for epoch in training.epochs if epoch.accuracy is not None]
+    validated = [epoch.validation_accuracy for epoch in training.epochs if epoch.validation_accuracy is not None]
+    if len(trained) == len(validated) == len(training.epochs):
+        return trained, validated
+    return [epoch.loss for epoch in training.epochs], [epoch.validation_loss for epoch in training.epochs]
+
+
 def _curve(training: Training, low: float, high: float) -> Markup:
     width, height, left, right, top, bottom = 300, 170, 50, 12, 12, 26
-    count = len(training.epochs)
+    count, accuracy = len(training.epochs), shows_accuracy([training])
+    trained, validated = _courses(training)
+    show = wording.percent if accuracy else wording.value
     room = 0.06 * (high - low) or 0.001
     x = svg.linear(1, max(2, count), left + 6, width - right - 6)
     y = svg.linear(low - room, high + room, height - bottom, top)
@@ -49,31 +72,27 @@ def _curve(training: Training, low: float, high: float) -> Markup:
     levels = svg.ticks(low, high, about=3)
     for value in levels:
         parts.append(svg.line(left, y(value), width - right, y(value), class_="grid"))
-        parts.append(svg.text(left - 7, y(value) + 4, f"{100 * value:g} %", anchor="end"))
+        parts.append(svg.text(left - 7, y(value) + 4, f"{100 * value:g} %" if accuracy else f"{value:g}", anchor="end"))
     parts += [svg.text(x(epoch), height - 8, str(epoch)) for epoch in sorted({1, count})]
-    for kind, accuracies in (
-        ("train", [epoch.accuracy for epoch in training.epochs]),
-        ("validation", [epoch.validation_accuracy for epoch in training.epochs]),
-    ):
-        points = [(x(index + 1), y(value)) for index, value in enumerate(accuracies)]
+    for kind, course in (("train", trained), ("validation", validated)):
+        points = [(x(index + 1), y(value)) for index, value in enumerate(course)]
         if count > 1:
             parts.append(svg.path(points, class_=f"curve {kind}"))
         parts += [
             svg.element(
                 "circle",
-                svg.element("title", f"epoch {index + 1}, {kind}: {wording.percent(value)}"),
+                svg.element("title", f"epoch {index + 1}, {kind}: {show(value)}"),
                 cx=point[0],
                 cy=point[1],
                 r=2.6,
                 class_=f"dot {kind}",
             )
-            for index, (point, value) in enumerate(zip(points, accuracies, strict=True))
+            for index, (point, value) in enumerate(zip(points, course, strict=True))
         ]
-    last = training.epochs[-1]
     label = (
-        f"Accuracy of {training.stage} over {count} epochs: training ends at "
-        f"{wording.percent(last.accuracy)}, "
-        f"validation at {wording.percent(last.validation_accuracy)}"
+        f"{'Accuracy' if accuracy else 'Loss'} of {training.stage} over {count} epochs: training ends at "
+        f"{show(trained[-1])}, "
+        f"validation at {show(validated[-1])}"
     )
     return svg.picture(width, height, label, *parts)
 

@@ -1,4 +1,4 @@
-"""Accuracy against size and against time: one panel per format, error bars, and the Pareto front."""
+"""Accuracy (or mean error) against size and against time: one panel per format, error bars, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from optkit.report import svg, wording
+from optkit.report import quality, svg, wording
 from optkit.report.recommend import passed_all
 from optkit.report.reference import baseline_of, formats
 from optkit.statistics import wilson_interval
@@ -35,10 +35,10 @@ _Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class _Mark:
-    """A file in the plane: accuracy and its interval as fractions, ``cost`` in bytes or µs."""
+    """A file in the plane: its accuracy as a fraction, or its error, with the interval; ``cost`` in bytes or µs."""
 
     variant: Variant
-    accuracy: float
+    quality: float
     low: float
     high: float
     cost: float
@@ -47,24 +47,29 @@ class _Mark:
 def panels(report: Report) -> list[tuple[str, Markup]]:
     """Charts with headings, for each format first size, then time; formats without figures are left out."""
     charts = []
-    accuracies = [found for variant in report.variants if (found := _accuracy(variant)) is not None]
-    if not accuracies:
+    values = quality.of_values(report.variants)
+    found = [one for variant in report.variants if (one := _quality(variant)) is not None]
+    if not found:
         return []
-    low, high = min(a[1] for a in accuracies), max(a[2] for a in accuracies)
+    low, high = min(one[1] for one in found), max(one[2] for one in found)
+    words = "mean absolute error" if values else "accuracy"
     for file_format in formats(report.variants):
         for metric, figure, show, tick in _METRICS:
             # Both formats share the scale, so that panels can be compared by eye.
             everything = [cost for variant in report.variants if (cost := figure(variant)) is not None]
             marks = _marks(report, file_format, figure)
             if marks:
-                heading = f"{file_format}: accuracy against {metric}"
-                scale = _Frame(min(everything), max(everything), low, high, show, tick)
+                heading = f"{file_format}: {words} against {metric}"
+                scale = _Frame(min(everything), max(everything), low, high, show, tick, values)
                 charts.append((heading, _panel(report, marks, scale, heading)))
     return charts
 
 
-def _accuracy(variant: Variant) -> tuple[float, float, float] | None:
-    """Validation accuracy, on which choices are made, with its interval; else the test accuracy."""
+def _quality(variant: Variant) -> tuple[float, float, float] | None:
+    """Validation accuracy (or error), on which choices are made, with its interval; else that of the test set."""
+    errors = variant.errors_validation or variant.errors
+    if errors is not None:
+        return (errors.mae, *(errors.mae_ci95 or (errors.mae, errors.mae)))
     value = variant.accuracy_validation
     if value is not None and value.total:
         return (value.correct / value.total, *wilson_interval(value.correct, value.total))
@@ -90,46 +95,60 @@ _METRICS = (
 def _marks(report: Report, file_format: str, figure: Callable[[Variant], float | None]) -> list[_Mark]:
     marks = []
     for variant in report.variants:
-        accuracy, cost = _accuracy(variant), figure(variant)
-        if variant.format == file_format and variant.status == "ok" and accuracy is not None and cost is not None:
-            marks.append(_Mark(variant, *accuracy, cost))
+        found, cost = _quality(variant), figure(variant)
+        if variant.format == file_format and variant.status == "ok" and found is not None and cost is not None:
+            marks.append(_Mark(variant, *found, cost))
     return marks
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """The range of both axes and how a cost is written."""
+    """The range of both axes, how a cost is written, and whether less is better (errors): then up is less."""
 
     lowest: float
     highest: float
-    worst: float
-    best: float
+    low: float
+    high: float
     show: Callable[[float], str]
     tick: Callable[[float], str]
+    less_is_better: bool
 
     def x(self) -> Scale:
         return svg.logarithmic(self.lowest / _ROOM, self.highest * _ROOM, _LEFT, _WIDTH - _RIGHT)
 
     def y(self) -> Scale:
-        room = 0.04 * (self.best - self.worst) or 0.001
-        return svg.linear(self.worst - room, self.best + room, _HEIGHT - _BOTTOM, _TOP)
+        room = 0.04 * (self.high - self.low) or (0.01 * abs(self.high) if self.less_is_better else 0.001) or 0.001
+        bottom, top = self.low - room, self.high + room
+        bottom, top = (top, bottom) if self.less_is_better else (bottom, top)
+        return svg.linear(bottom, top, _HEIGHT - _BOTTOM, _TOP)
+
+    def written(self, figure: float) -> str:
+        return wording.value(figure) if self.less_is_better else wording.percent(figure)
+
+    def interval(self, mark: _Mark) -> str:
+        if self.less_is_better:
+            return f"[{wording.value(mark.low)}, {wording.value(mark.high)}]"
+        return wording.percent_interval((mark.low, mark.high))
+
+    def level(self, figure: float, decimals: int) -> str:
+        return f"{figure:g}" if self.less_is_better else wording.percent(figure, decimals=decimals)
 
 
 def _panel(report: Report, marks: Sequence[_Mark], frame: _Frame, heading: str) -> Markup:
     x, y = frame.x(), frame.y()
     places = _apart([(x(mark.cost), mark) for mark in marks])
-    front = _front(marks)
+    front = _front(marks, less_is_better=frame.less_is_better)
     label = f"{heading}; {len(marks)} files, each named with its figures in the table of all files"
     children = [*_axes(frame, x, y)]
     # A staircase: between two files of the front there is nothing to be had, beyond the last nothing better.
-    corners = [(place, y(mark.accuracy)) for place, mark in places if mark in front]
+    corners = [(place, y(mark.quality)) for place, mark in places if mark in front]
     steps = [(corners[0][0], float(_HEIGHT - _BOTTOM))] if corners else []
     for (place, height), (following, _) in pairwise([*corners, (float(_WIDTH - _RIGHT), 0.0)]):
         steps += [(place, height), (following, height)]
     if steps:
         children.append(svg.path(steps, class_="front"))
     children += [svg.line(place, y(mark.low), place, y(mark.high), class_="interval") for place, mark in places]
-    children += [_symbol(report, mark, place, y(mark.accuracy), frame) for place, mark in places]
+    children += [_symbol(report, mark, place, y(mark.quality), frame) for place, mark in places]
     children += _labels(report, places, front, y)
     return svg.picture(_WIDTH, _HEIGHT, label, *children)
 
@@ -137,11 +156,11 @@ def _panel(report: Report, marks: Sequence[_Mark], frame: _Frame, heading: str) 
 def _axes(frame: _Frame, x: Scale, y: Scale) -> list[Markup]:
     bottom = _HEIGHT - _BOTTOM
     parts = []
-    accuracies = svg.ticks(frame.worst, frame.best, about=5)
-    decimals = 2 if any(round(1000 * value, 6) % 1 for value in accuracies) else 1
-    for value in accuracies:
+    levels = svg.ticks(frame.low, frame.high, about=5)
+    decimals = 2 if any(round(1000 * value, 6) % 1 for value in levels) else 1
+    for value in levels:
         parts.append(svg.line(_LEFT, y(value), _WIDTH - _RIGHT, y(value), class_="grid"))
-        parts.append(svg.text(_LEFT - 8, y(value) + 4, wording.percent(value, decimals=decimals), anchor="end"))
+        parts.append(svg.text(_LEFT - 8, y(value) + 4, frame.level(value, decimals), anchor="end"))
     for value in svg.logarithmic_ticks(frame.lowest / _ROOM, frame.highest * _ROOM):
         parts.append(svg.line(x(value), bottom, x(value), bottom + 5, class_="axis"))
         parts.append(svg.text(x(value), bottom + 19, frame.tick(value)))
@@ -153,16 +172,17 @@ def _axes(frame: _Frame, x: Scale, y: Scale) -> list[Markup]:
 
 def _apart(places: Sequence[tuple[float, _Mark]]) -> list[tuple[float, _Mark]]:
     """Move marks sideways, in order and as little as possible, until none lies on another."""
-    ordered = sorted(places, key=lambda item: (item[0], -item[1].accuracy))
+    ordered = sorted(places, key=lambda item: (item[0], -item[1].quality))
     moved = svg.apart([place for place, _ in ordered], _MARK_PX)
     return [(place, mark) for place, (_, mark) in zip(moved, ordered, strict=True)]
 
 
-def _front(marks: Sequence[_Mark]) -> list[_Mark]:
+def _front(marks: Sequence[_Mark], *, less_is_better: bool) -> list[_Mark]:
     """Files that no other of the panel beats in both figures that it shows, from the cheapest on."""
     front: list[_Mark] = []
-    for mark in sorted(marks, key=lambda m: (m.cost, -m.accuracy)):
-        if passed_all(mark.variant) and (not front or mark.accuracy > front[-1].accuracy):
+    sign = -1 if less_is_better else 1
+    for mark in sorted(marks, key=lambda m: (m.cost, -sign * m.quality)):
+        if passed_all(mark.variant) and (not front or sign * mark.quality > sign * front[-1].quality):
             front.append(mark)
     return front
 
@@ -172,8 +192,7 @@ def _symbol(report: Report, mark: _Mark, x: float, y: float, frame: _Frame) -> M
     name = wording.file_name(variant.name, variant.format)
     title = svg.element(
         "title",
-        f"{name}: {wording.percent(mark.accuracy)} {wording.percent_interval((mark.low, mark.high))}, "
-        f"{frame.show(mark.cost)}",
+        f"{name}: {frame.written(mark.quality)} {frame.interval(mark)}, {frame.show(mark.cost)}",
     )
     on_front = any((p.variant, p.format) == (variant.name, variant.format) for p in report.pareto)
     kind = "mark on-front" if on_front else "mark"
@@ -200,10 +219,10 @@ def _labels(report: Report, places: Sequence[tuple[float, _Mark]], front: Sequen
         or mark.variant is baseline_of(report.variants, mark.variant.format)
     ]
     wanted.sort(key=lambda item: not _is_chosen(report, item[1].variant))
-    taken: list[_Box] = [(place - 6, y(mark.accuracy) - 6, place + 6, y(mark.accuracy) + 6) for place, mark in places]
+    taken: list[_Box] = [(place - 6, y(mark.quality) - 6, place + 6, y(mark.quality) + 6) for place, mark in places]
     labels = []
     for place, mark in wanted:
-        box = _room_for(6.9 * len(mark.variant.name) + 4, place, y(mark.accuracy), taken)
+        box = _room_for(6.9 * len(mark.variant.name) + 4, place, y(mark.quality), taken)
         if box is not None:
             taken.append(box)
             kind = "label chosen-label" if _is_chosen(report, mark.variant) else "label"

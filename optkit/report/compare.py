@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from optkit.environment import sums_may_saturate
+from optkit.report import method
 from optkit.report.compare_changes import Change, Remeasured, changes, same_file
 from optkit.report.compare_conditions import STATUS, Condition
 from optkit.schema import Environment, Interval, Speedup
@@ -59,6 +60,7 @@ class Figures(Struct, frozen=True):
     speedup: Speedup | None
     is_baseline: bool
     peak_rss_bytes: int | None
+    mae: float | None = None
 
 
 class Pair(Struct, frozen=True):
@@ -219,6 +221,7 @@ def _figures(variant: Variant) -> Figures:
         speedup=None if latency is None else latency.speedup,
         is_baseline=variant.is_baseline,
         peak_rss_bytes=None if variant.memory is None else variant.memory.peak_rss_bytes,
+        mae=None if variant.errors is None else variant.errors.mae,
     )
 
 
@@ -241,8 +244,21 @@ def _differences(old: Report, new: Report) -> list[Difference]:
             for package in sorted(one.packages.keys() | two.packages.keys())
         ),
         ("data", _data(old), _data(new)),
+        *_meanings(old, new),
     ]
     return [Difference(*row) for row in seen if row[1] != row[2]]
+
+
+def _meanings(old: Report, new: Report) -> list[tuple[str, str, str]]:
+    """What inputs and outputs stand for, where both reports say so."""
+    rows = []
+    if old.task is not None and new.task is not None:
+        meant = [f"{one.kind}, {one.size} {one.outputs}" for one in (old.task, new.task)]
+        rows.append(("task", meant[0], meant[1]))
+    given = [None if report.data is None else report.data.preprocessing for report in (old, new)]
+    if given[0] is not None and given[1] is not None:
+        rows.append(("inputs", method.preprocessing(given[0]), method.preprocessing(given[1])))
+    return rows
 
 
 def saturation_warnings(old: Report, new: Report) -> list[str]:

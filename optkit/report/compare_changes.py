@@ -26,8 +26,8 @@ class Change(Struct, frozen=True):
     """New less old.
 
     Attributes:
-        value: A fraction for accuracy and p50 (p50: of the old time), bytes or a count for the rest; ``None`` when it
-            cannot be known.
+        value: A fraction for accuracy and p50 (p50: of the old time), the unit of the values for the mean absolute
+            error, bytes or a count for the rest; ``None`` when it cannot be known.
         ci95: Interval of ``value``; ``None`` when it is exact.
         old: The old figure that a relative limit refers to; ``None`` for accuracy and p50.
         noise: Values that mean nothing on the machine that measured, where they were looked for.
@@ -129,6 +129,7 @@ def changes(
         for metric, values in counted.items()
     }
     found["accuracy"] = _accuracy(old, new, old_report, new_report, remeasured)
+    found["mae"] = _error(old, new, old_report, new_report)
     found["p50"] = _time(old, new, old_report, new_report, remeasured)
     found["peak_rss_bytes"] = _memory(old, new, old_report, new_report)
     return found
@@ -167,14 +168,41 @@ def _accuracy(
     return Change(value, interval, "from the counts, unpaired (Newcombe)")
 
 
+def _error(old: Variant, new: Variant, old_report: Report, new_report: Report) -> Change:
+    """Change of the mean absolute error; reports do not list each example's error, so it is never paired.
+
+    The interval adds the squared distances of the two intervals from their estimates (Zou and Donner, 2008, as for
+    times). For the same examples it is too wide, since errors go together: it errs towards doubt.
+    """
+    before, after = old.errors, new.errors
+    if before is None or after is None:
+        return _unknown("the mean absolute error was not measured in both reports")
+    hindrance = _other_data(before.total, after.total, old_report, new_report)
+    if hindrance:
+        return _unknown(hindrance)
+    value = after.mae - before.mae
+    if same_file(old, new) and value == 0:
+        return Change(0.0, None, SAME_FILE, old=before.mae)
+    if before.mae_ci95 is None or after.mae_ci95 is None:
+        return _unknown("of a single example there is no interval")
+    low = value - math.hypot(after.mae - after.mae_ci95[0], before.mae_ci95[1] - before.mae)
+    high = value + math.hypot(after.mae_ci95[1] - after.mae, before.mae - before.mae_ci95[0])
+    return Change(value, (low, high), "from the two means, unpaired", old=before.mae)
+
+
 def _other_questions(old: Variant, new: Variant, old_report: Report, new_report: Report) -> str:
     """Why the two accuracies are not of the same images; empty when they are."""
     if old.accuracy is None or new.accuracy is None:
         return "accuracy was not measured in both reports"
+    return _other_data(old.accuracy.total, new.accuracy.total, old_report, new_report)
+
+
+def _other_data(old_total: int, new_total: int, old_report: Report, new_report: Report) -> str:
+    """Why two files were not asked the same questions; empty when they were."""
     if old_report.data is None or new_report.data is None or old_report.data.sha256 != new_report.data.sha256:
         return "the reports are of different data (SHA-256)"
-    if old.accuracy.total != new.accuracy.total:
-        return f"the test sets differ: {old.accuracy.total:,} and {new.accuracy.total:,} images"
+    if old_total != new_total:
+        return f"the test sets differ: {old_total:,} and {new_total:,} images"
     return ""
 
 

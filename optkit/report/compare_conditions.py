@@ -56,6 +56,7 @@ _BYTES = {
 # Units in lower case. The changes of accuracy and of p50 are fractions already.
 UNITS: dict[str, dict[str, _Unit]] = {
     "accuracy": {"pt": _Unit(_HUNDREDTH, relative=False)},
+    "mae": {"": _Unit(Fraction(1), relative=False), "%": _Unit(_HUNDREDTH, relative=True)},
     "p50": {"%": _Unit(_HUNDREDTH, relative=False)},
     "file_bytes": _BYTES,
     "gzip_bytes": _BYTES,
@@ -64,6 +65,7 @@ UNITS: dict[str, dict[str, _Unit]] = {
 }
 _TAKES = {
     "accuracy": "pt, percentage points of the test set, as in accuracy<-0.3pt",
+    "mae": "% or the unit of the values, as in mae>+2% or mae>0.05",
     "p50": "%, since times of two runs are only compared as ratios, as in p50>+5%",
     "macs": "a count or %, as in macs>0 or macs>+1%",
 }

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 _COLOURS: dict[Outcome, str] = {"broken": "red", "fine": "green", "in doubt": "yellow", "cannot be judged": "yellow"}
 _ORDER: tuple[Outcome, ...] = ("broken", "in doubt", "cannot be judged", "fine")
+_ACCURACY = "accuracy: % of the test set, its change in points."
+_ERROR = "MAE: mean absolute error on the test set, in the unit of the values."
 _LEGEND = (
-    "accuracy: % of the test set, its change in points. p50: as each run measured it; times of two runs are never "
+    f"{_ACCURACY} p50: as each run measured it; times of two runs are never "
     "compared. speed-up: over the reference of its own report; the change below it is of the time, + is slower. "
     "[ ]: 95 % interval. –: not measured, or cannot be known."
 )
@@ -73,7 +75,8 @@ def _draw(console: Console, comparison: ReportComparison) -> None:
     if not comparison.pairs:
         console.print("\nNo file, by name and format, is in both reports.", style="yellow")
     memory = " MiB: peak memory, approximate." if console.width >= FULL_WIDTH else ""
-    console.print(f"\n{_LEGEND}{memory}", style="dim", markup=False)
+    legend = _LEGEND.replace(_ACCURACY, _ERROR) if _of_values(comparison.pairs) else _LEGEND
+    console.print(f"\n{legend}{memory}", style="dim", markup=False)
     for pair in comparison.pairs:
         # A condition on p50 says so itself.
         asked = any(condition.metric == "p50" for condition in comparison.conditions)
@@ -83,6 +86,11 @@ def _draw(console: Console, comparison: ReportComparison) -> None:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     if comparison.conditions:
         _conditions(console, comparison)
+
+
+def _of_values(pairs: Sequence[Pair]) -> bool:
+    """Whether files answer with values, so that errors stand in the place of accuracy."""
+    return any(figures.mae is not None for pair in pairs for figures in (pair.old, pair.new))
 
 
 def _sides(comparison: ReportComparison) -> Table:
@@ -132,7 +140,7 @@ def _table(comparison: ReportComparison, file_format: str, *, wide: bool) -> Tab
     table.add_column("file", overflow="fold", min_width=12)
     table.add_column("", no_wrap=True, style="dim")
     headers = (
-        "accuracy",
+        "MAE" if _of_values(comparison.pairs) else "accuracy",
         "bytes",
         *(("gzip",) if wide else ()),
         "p50 µs",
@@ -141,7 +149,10 @@ def _table(comparison: ReportComparison, file_format: str, *, wide: bool) -> Tab
     )
     for header in headers:
         table.add_column(
-            header, justify="right", no_wrap=True, min_width=18 if wide and header[:3] in {"acc", "spe"} else None
+            header,
+            justify="right",
+            no_wrap=True,
+            min_width=18 if wide and header[:3] in {"acc", "MAE", "spe"} else None,
         )
     for pair in comparison.pairs:
         if pair.format == file_format:
@@ -156,7 +167,8 @@ def _table(comparison: ReportComparison, file_format: str, *, wide: bool) -> Tab
 
 def _add(table: Table, pair: Pair, outcomes: dict[str, Outcome], *, wide: bool) -> None:
     """Two lines with what the reports say; a third with the change unless it is the same file with the same score."""
-    unchanged = pair.same_file and not pair.changes["accuracy"].value and pair.new.status == pair.old.status
+    quality = "mae" if _of_values([pair]) else "accuracy"
+    unchanged = pair.same_file and not pair.changes[quality].value and pair.new.status == pair.old.status
     table.add_row(escape(pair.name), "old", *_cells(pair.old, wide=wide), style="dim" if unchanged else None)
     table.add_row(
         "[dim]same file[/dim]" if pair.same_file else "",
@@ -172,7 +184,7 @@ def _add(table: Table, pair: Pair, outcomes: dict[str, Outcome], *, wide: bool) 
         outcome = outcomes.get(metric)
         return words if outcome is None or outcome == "fine" else f"[{_COLOURS[outcome]}]{words}[/]"
 
-    cells = [cell("accuracy"), cell("file_bytes"), "", cell("p50")]
+    cells = [cell(quality), cell("file_bytes"), "", cell("p50")]
     if wide:
         cells = [*cells[:2], cell("gzip_bytes"), *cells[2:], cell("peak_rss_bytes")]
     table.add_row("", "diff", *cells)
@@ -180,6 +192,7 @@ def _add(table: Table, pair: Pair, outcomes: dict[str, Outcome], *, wide: bool) 
 
 def _cells(figures: Figures, *, wide: bool) -> list[str]:
     accuracy = wording.MISSING if figures.top1 is None else f"{100 * figures.top1:.2f}"
+    accuracy = accuracy if figures.mae is None else wording.value(figures.mae)
     memory = None if figures.peak_rss_bytes is None else f"{figures.peak_rss_bytes / 2**20:.1f}"
     return [
         "[red]FAILED[/red]" if figures.status == "failed" else accuracy,
@@ -197,6 +210,8 @@ def _short(metric: str, change: Change) -> str:
         return wording.MISSING
     if metric == "accuracy":
         return f"{_signed(100 * change.value, 2)}{_interval(change, 2)}"
+    if metric == "mae":
+        return _value_change(change)
     if metric == "p50":
         decimals = 0 if max(map(abs, change.ci95 or (change.value,))) >= 0.1 else 1
         return f"{_signed(100 * change.value, decimals)} %{_interval(change, decimals)}"
@@ -212,11 +227,24 @@ def change_words(metric: str, change: Change) -> str:
     share = "" if not change.old else f" ({100 * change.value / change.old:+.2g} %)"
     if metric == "accuracy":
         return f"{_signed(100 * change.value, 2)} points{_interval(change, 2)}"
+    if metric == "mae":
+        return f"{_value_change(change)}{share}"
     if metric == "p50":
         return f"{_signed(100 * change.value, 1)} %{_interval(change, 1)}"
     if metric == "peak_rss_bytes":
         return f"{_signed(change.value / 2**20, 1)} MiB{share}"
     return f"{_signed(change.value, 0)}{' bytes' if metric.endswith('bytes') else ''}{share}"
+
+
+def _value_change(change: Change) -> str:
+    """A change in the unit of the values, with as many decimals as the old figure has."""
+    bounds = [] if change.ci95 is None else [f"{_plus(bound, change.old)}" for bound in change.ci95]
+    return f"{_plus(change.value or 0.0, change.old)}{f' [{bounds[0]}, {bounds[1]}]' if bounds else ''}"
+
+
+def _plus(number: float, like: float | None) -> str:
+    text = f"{'+' if number > 0 else ''}{wording.value(number, like=like)}"
+    return text if text.strip("+-0.,") else text.lstrip("+-")
 
 
 def _signed(value: float, decimals: int) -> str:

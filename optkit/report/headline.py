@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optkit.report import wording
+from optkit.report import quality, wording
 from optkit.report.reference import baseline_of, formats
 
 if TYPE_CHECKING:
@@ -43,10 +43,13 @@ class Fact:
 
 def reason(report: Report) -> str:
     """Why nothing is recommended, in one sentence."""
-    if report.variants and all(variant.accuracy_validation is None for variant in report.variants):
+    if report.variants and all(quality.validated(variant) is None for variant in report.variants):
         return NO_VALIDATION
+    values = quality.of_values(report.variants)
+    measured = "mean absolute error on validation data that is not larger" if values else ""
+    measured = measured or "accuracy on validation data that is not worse"
     return (
-        "No file is recommended: none passed all checks with a measured accuracy on validation data that is not worse "
+        f"No file is recommended: none passed all checks with a measured {measured} "
         f"than that of {wording.reference_file(report.variants)}."
     )
 
@@ -57,7 +60,7 @@ def facts(report: Report) -> list[Fact]:
     Empty where there were validation data (then nothing passed, which must not look like a result), and where neither
     times nor sizes were measured.
     """
-    if any(variant.accuracy_validation is not None for variant in report.variants):
+    if any(quality.validated(variant) is not None for variant in report.variants):
         return []
     found = []
     for file_format in formats(report.variants):
@@ -142,9 +145,10 @@ def _smallest(written: Sequence[Variant], baseline: Variant | None) -> Fact | No
 
 def _accuracy(variant: Variant) -> str:
     """What the claim costs, where that was measured."""
-    if variant.accuracy is None or variant.accuracy.versus_baseline is None:
+    measured = quality.tested(variant)
+    if measured is None or measured.versus_baseline is None:
         return ""
-    return f", {wording.accuracy_clause(variant.accuracy)}"
+    return f", {wording.quality_clause(variant)}"
 
 
 def _file(variant: Variant) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from optkit.errors import InputError, InternalError
+from optkit.problem import Preprocessing, Task
 from optkit.schema import SCHEMA_VERSION, Recipe, Report, Step
 
 SCHEMA_PATH = Path(__file__).with_name("report.schema.json")
@@ -67,7 +68,7 @@ def from_json(data: bytes) -> Report:
             "read it with a later optkit"
         )
     try:
-        return msgspec.convert(_without_unknown_recipe_keys(plain), Report)
+        return msgspec.convert(_without_unknown_keys(plain), Report)
     except msgspec.ValidationError as error:
         raise InputError(f"report.json does not fit version {version} of its format: {error}; {advice}") from error
 
@@ -76,14 +77,19 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _without_unknown_recipe_keys(plain: dict[str, Any]) -> dict[str, Any]:
-    """Drop what later versions may add to recipes, whose records refuse unknown keys as people write them."""
+def _without_unknown_keys(plain: dict[str, Any]) -> dict[str, Any]:
+    """Drop what later versions may add to records that refuse unknown keys, as people write them elsewhere."""
 
     def known(record: object, kind: type[msgspec.Struct]) -> object:
         if not isinstance(record, dict):
             return record
         return {key: value for key, value in record.items() if key in kind.__struct_fields__}
 
+    if "task" in plain:
+        plain = {**plain, "task": known(plain["task"], Task)}
+    if isinstance(plain.get("data"), dict) and "preprocessing" in plain["data"]:
+        preprocessing = known(plain["data"]["preprocessing"], Preprocessing)
+        plain = {**plain, "data": {**plain["data"], "preprocessing": preprocessing}}
     if not isinstance(plain.get("variants"), list):
         return plain
     variants = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optkit.report import headline, method, wording
+from optkit.report import headline, method, quality, wording
 from optkit.report.markdown_measured import environment_facts, measured, runtimes, scaling
 from optkit.report.markdown_text import escaped, table
 from optkit.report.reference import baseline_of, controls, find, formats
@@ -24,6 +24,7 @@ def render(report: Report) -> str:
         *(part for name in formats(report.variants) for part in _files(report, name)),
         *_doubts(report),
         *_control(report),
+        *_named(report.variants),
         *_why(report.variants),
         *_failed(report.variants),
         *_skipped(report),
@@ -61,8 +62,12 @@ def _warnings(warnings: Sequence[str]) -> list[str]:
     return ["\n".join(f"> **Warning**: {escaped(warning)}  " for warning in warnings)]
 
 
-# Columns that a report without data has nothing to put in.
-_ACCURACY_COLUMNS = ("test accuracy [95 %]", "lost, gained", "accuracy")
+# Columns that a report without data has nothing to put in, and what they are for values.
+_QUALITY_COLUMNS = {
+    "test accuracy [95 %]": "test MAE [95 %]",
+    "lost, gained": "larger, smaller",
+    "accuracy": "MAE",
+}
 
 
 def _files(report: Report, file_format: str) -> list[str]:
@@ -72,20 +77,26 @@ def _files(report: Report, file_format: str) -> list[str]:
     baseline = baseline_of(report.variants, file_format)
     reference = "none" if baseline is None else escaped(wording.file_name(baseline.name, file_format))
     rows = [_row(report, variant, baseline) for variant in written]
-    has_accuracy = any(variant.accuracy is not None for variant in report.variants)
-    header = [name for name in rows[0] if has_accuracy or name not in _ACCURACY_COLUMNS]
-    lost = " Lost images are right in the reference and wrong here; gained the reverse." if has_accuracy else ""
+    values, has_quality = quality.of_values(report.variants), quality.any_tested(report.variants)
+    header = [name for name in rows[0] if has_quality or name not in _QUALITY_COLUMNS]
+    lost = " Lost images are right in the reference and wrong here; gained the reverse." if has_quality else ""
+    if values:
+        lost = (
+            " MAE is the mean absolute error, in the unit of the values. It is larger on so many examples than the "
+            "reference's, and smaller on so many."
+        )
+    # Two columns are called the same: each stands behind what it is about.
+    names = [(_QUALITY_COLUMNS.get(name, name) if values else name).removesuffix(", gzip") for name in header]
     return [
         f"## {escaped(file_format)}",
         f"Reference: {reference}.{lost}",
-        # Two columns are called the same: each stands behind what it is about.
-        table([name.removesuffix(", gzip") for name in header], ([row[name] for name in header] for row in rows)),
+        table(names, ([row[name] for name in header] for row in rows)),
     ]
 
 
 def _row(report: Report, variant: Variant, baseline: Variant | None) -> dict[str, str]:
-    accuracy, latency, size = variant.accuracy, variant.latency, variant.size
-    versus = None if accuracy is None else accuracy.versus_baseline
+    measured, latency, size = quality.tested(variant), variant.latency, variant.size
+    versus = None if measured is None else measured.versus_baseline
     speedup = None if latency is None else latency.speedup
     choice = report.recommendation
     is_chosen = choice is not None and (choice.variant, choice.format) == (variant.name, variant.format)
@@ -94,8 +105,8 @@ def _row(report: Report, variant: Variant, baseline: Variant | None) -> dict[str
     p50 = wording.microseconds(None if latency is None else latency.p50_us)
     return {
         "file": f"**{name}** (recommended)" if is_chosen else name,
-        "test accuracy [95 %]": wording.accuracy(accuracy),
-        "lost, gained": wording.MISSING if versus is None else f"{versus.lost:,}, {versus.gained:,}",
+        "test accuracy [95 %]": wording.tested(variant),
+        "lost, gained": wording.MISSING if versus is None else wording.pair(versus),
         "accuracy": wording.MISSING if versus is None else versus.verdict,
         "bytes": wording.count(None if size is None else size.file_bytes),
         "smaller": wording.times(wording.size_ratio(variant, baseline)),
@@ -123,32 +134,47 @@ def _operators(variants: Sequence[Variant]) -> list[str]:
 
 
 def _control(report: Report) -> list[str]:
-    found = [variant for variant in controls(report.variants) if variant.accuracy is not None]
-    if not found:
-        return []
     lines = []
-    for control in found:
-        versus = None if control.accuracy is None else control.accuracy.versus_baseline
-        if control.accuracy is None or versus is None:
+    for control in controls(report.variants):
+        measured = quality.tested(control)
+        versus = None if measured is None else measured.versus_baseline
+        if measured is None or versus is None:
             continue
         name = escaped(wording.file_name(control.name, control.format))
         lines.append(
             f"{name} was trained on like the compressed models and not compressed: "
-            f"{wording.percent(control.accuracy.top1)}, {wording.flips(versus, control.accuracy.total)} "
+            f"{wording.tested_figure(control)}, {wording.paired(measured, versus)} "
             f"against the "
             f"reference ({versus.verdict}). What it gained is the training's doing, not a technique's."
         )
     rows = [
         [
             escaped(wording.file_name(variant.name, variant.format)),
-            wording.flips(variant.accuracy.versus_control, variant.accuracy.total),
-            variant.accuracy.versus_control.verdict,
+            wording.paired(measured, measured.versus_control),
+            measured.versus_control.verdict,
         ]
         for variant in report.variants
-        if variant.accuracy is not None and variant.accuracy.versus_control is not None
+        if (measured := quality.tested(variant)) is not None and measured.versus_control is not None
     ]
-    against = [table(["file", "against the control", "accuracy"], rows)] if rows else []
+    header = ["file", "against the control", "MAE" if quality.of_values(report.variants) else "accuracy"]
+    against = [table(header, rows)] if rows else []
     return ["## The control: the same training, nothing else", "\n\n".join(lines), *against] if lines else []
+
+
+def _named(variants: Sequence[Variant]) -> list[str]:
+    """Keras metrics that the user named, of each file on the test set."""
+    found = [(variant, dict(wording.keras_metrics(variant))) for variant in variants]
+    reasons = dict(item for variant in variants for item in wording.not_judged(variant))
+    names = list(dict.fromkeys(name for _, figures in found for name in figures if figures[name] != wording.MISSING))
+    rows = [
+        [wording.file_name(variant.name, variant.format), *(figures.get(name, wording.MISSING) for name in names)]
+        for variant, figures in found
+        if figures
+    ]
+    shown = [table(["file", *map(escaped, names)], [[escaped(cell) for cell in row] for row in rows])] if names else []
+    lines = [f"- {escaped(name)} was not judged: {escaped(reason)}." for name, reason in reasons.items()]
+    parts = [*shown, *(["\n".join(lines)] if lines else [])]
+    return ["## Keras metrics on the test set", *parts] if parts else []
 
 
 def _why(variants: Sequence[Variant]) -> list[str]:
@@ -195,6 +221,10 @@ def _course(losses: Sequence[float]) -> str:
     return " → ".join(f"{loss:.4f}" for loss in ([losses[0], losses[-1]] if len(losses) > 1 else losses))
 
 
+def _hundredths(fraction: float | None) -> str:
+    return wording.MISSING if fraction is None else f"{100 * fraction:.2f}"
+
+
 def _training(stages: Sequence[Training]) -> list[str]:
     rows = []
     for training in stages:
@@ -206,9 +236,12 @@ def _training(stages: Sequence[Training]) -> list[str]:
                 str(len(training.epochs)),
                 _course([epoch.loss for epoch in training.epochs]),
                 _course([epoch.validation_loss for epoch in training.epochs]),
-                " ".join(f"{100 * epoch.validation_accuracy:.2f}" for epoch in training.epochs),
+                " ".join(_hundredths(epoch.validation_accuracy) for epoch in training.epochs),
                 f"{sum(epoch.seconds for epoch in training.epochs):.0f} s",
             ]
         )
     header = ["stage", "epochs", "loss", "validation loss", "validation accuracy of each epoch, %", "time"]
+    if all(epoch.validation_accuracy is None for training in stages for epoch in training.epochs):
+        # Values: there is no accuracy.
+        header, rows = [*header[:4], header[5]], [[*row[:4], row[5]] for row in rows]
     return ["## Training", table(header, rows)] if rows else []

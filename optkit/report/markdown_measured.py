@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optkit.report import chart_scaling, method, wording
+from optkit.report import chart_scaling, method, quality, wording
 from optkit.report.markdown_text import escaped, table
 
 if TYPE_CHECKING:
@@ -41,10 +41,15 @@ def runtimes(variants: Sequence[Variant]) -> list[str]:
 
 def measured(report: Report) -> list[str]:
     """What the figures are and what they were taken on."""
-    lines = _data(report.data)
-    if any(variant.accuracy is not None for variant in report.variants):
-        validated = any(variant.accuracy_validation is not None for variant in report.variants)
-        chosen = " Choices were made on validation data." if validated else ""
+    lines = [*_data(report.data), *(f"- Outputs: {words}." for words in method.outputs(report.task))]
+    validated = any(quality.validated(variant) is not None for variant in report.variants)
+    chosen = " Choices were made on validation data." if validated else ""
+    if quality.of_values(report.variants):
+        lines.append(
+            "- The mean absolute error is that of the exported file in its own runtime on the whole test set, with "
+            f"Student's 95 % interval; verdicts come from paired absolute errors (paired t test).{chosen}"
+        )
+    elif quality.any_tested(report.variants):
         lines.append(
             "- Accuracy is that of the exported file in its own runtime on the whole test set, with Wilson's 95 % "
             f"interval; verdicts come from paired answers (exact McNemar test).{chosen}"
@@ -61,6 +66,8 @@ def _data(data: DataFacts | None) -> list[str]:
     if data is None:
         return [f"- {method.GENERATED}"]
     lines = [f"- Data: {escaped(data.name)}, SHA-256 `{escaped(data.sha256)}`; {method.split(data)}."]
+    if data.preprocessing is not None:
+        lines.append(f"- Inputs of the model: {method.preprocessing(data.preprocessing)}.")
     if data.calibration is not None:
         apart = "disjoint from" if data.calibration.disjoint_from_test else "**overlapping with**"
         source = escaped(data.calibration.source)

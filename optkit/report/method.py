@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from optkit.report import wording
@@ -9,6 +10,7 @@ from optkit.report import wording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from optkit.problem import Preprocessing, Task
     from optkit.schema import DataFacts, Report, RuntimeFacts, Stopping, Variant
 
 GENERATED = "No data were given: files were timed on generated inputs, and nothing is said about accuracy."
@@ -18,6 +20,40 @@ def split(data: DataFacts) -> str:
     """How many images each part has: ``55,000 train, 5,000 validation, 10,000 test``; parts not used are left out."""
     parts = (("train", data.train), ("validation", data.validation), ("test", data.test))
     return ", ".join(f"{number:,} {name}" for name, number in parts if number is not None)
+
+
+def preprocessing(given: Preprocessing) -> str:
+    """How raw values become inputs: ``raw values / 255``, ``(raw values / 255 - 0.5) / 0.25, resized to 32×32``."""
+    words = "raw values"
+    if given.scale != 1:
+        whole = round(1 / given.scale) if 0 < abs(given.scale) < 1 else 0
+        exact = whole and math.isclose(whole * given.scale, 1, rel_tol=1e-9)
+        words += f" / {whole}" if exact else f" × {given.scale:g}"
+    if given.mean:
+        words += f" - {_per_channel(given.mean)}"
+    if given.std:
+        words = f"({words}) / {_per_channel(given.std)}" if given.mean else f"{words} / {_per_channel(given.std)}"
+    words = "raw values as they are" if words == "raw values" else words
+    if given.resize is not None:
+        words += f", resized to {given.resize[0]}×{given.resize[1]}"
+    return words if given.channels == "as they are" else f"{words}, {given.channels}"
+
+
+def _per_channel(numbers: Sequence[float]) -> str:
+    shown = ", ".join(f"{number:g}" for number in numbers)
+    return shown if len(numbers) == 1 else f"[{shown}]"
+
+
+def outputs(task: Task | None) -> list[str]:
+    """What the model's outputs stand for, where that is not one probability for each of several classes."""
+    if task is None or (task.kind, task.outputs) == ("multiclass", "probabilities"):
+        return []
+    if task.kind == "multiclass":
+        logits = "a logit for each class, the largest is the answer"
+        return [logits if task.outputs == "logits" else "a probability of its own for each class, the largest counts"]
+    if task.kind == "binary":
+        return ["one logit, class 1 over 0" if task.outputs == "logits" else "one probability, class 1 over one half"]
+    return ["one value, which is the answer"]
 
 
 def ended(stopping: Stopping) -> str:

@@ -13,6 +13,7 @@ from optkit.report import (
     chart_tradeoff,
     headline,
     method,
+    quality,
     wording,
 )
 from optkit.report.page_classes import class_figures, confusion
@@ -68,7 +69,13 @@ def _context(report: Report) -> dict[str, Any]:
         "doubts": method.doubts(report),
         "reason": headline.reason(report),
         "headers": columns(report, all_rows),
-        "validated": any(variant.accuracy_validation is not None for variant in report.variants),
+        "validated": any(quality.validated(variant) is not None for variant in report.variants),
+        "values": quality.of_values(report.variants),
+        "class_names": [] if report.data is None else report.data.class_names,
+        "class_name": wording.class_name,
+        "preprocessing": _preprocessing(report),
+        "outputs": method.outputs(report.task),
+        "accuracy_curves": chart_curves.shows_accuracy(report.training),
         "reference": wording.reference(report.variants),
         "rows": all_rows,
         "formats": formats(report.variants),
@@ -89,10 +96,15 @@ def _context(report: Report) -> dict[str, Any]:
         "split": "" if report.data is None else method.split(report.data),
         "generated": method.GENERATED,
         "seed": method.seed(report),
-        "has_accuracy": any(variant.accuracy is not None for variant in report.variants),
+        "has_accuracy": quality.any_tested(report.variants),
         "control_notes": _control_notes(report),
         "loads": _loads(report),
     }
+
+
+def _preprocessing(report: Report) -> str:
+    given = None if report.data is None else report.data.preprocessing
+    return "" if given is None else method.preprocessing(given)
 
 
 def _source(name: str) -> Markup:
@@ -111,7 +123,11 @@ def _by_format(report: Report, draw: Callable[[Report, str], Markup | None]) -> 
 
 
 def _axis_words(report: Report) -> str:
-    """Which accuracy the charts show."""
+    """Which accuracy, or error, the charts show."""
+    errors = [variant.errors_validation for variant in report.variants if variant.errors_validation is not None]
+    if quality.of_values(report.variants):
+        part = f"the {errors[0].total:,} validation examples, on which choices are made" if errors else "the test set"
+        return f"Mean absolute error (upwards is less) on {part}"
     validated = [variant.accuracy_validation for variant in report.variants if variant.accuracy_validation is not None]
     if validated:
         return f"Accuracy on the {validated[0].total:,} validation images, on which choices are made"
@@ -150,12 +166,13 @@ def _pictures(report: Report, all_rows: list[Row], chosen: Variant | None) -> li
 def _control_notes(report: Report) -> list[str]:
     notes = []
     for control in controls(report.variants):
-        versus = None if control.accuracy is None else control.accuracy.versus_baseline
-        if control.accuracy is not None and versus is not None:
+        measured = quality.tested(control)
+        if measured is not None and measured.versus_baseline is not None:
+            versus = measured.versus_baseline
             notes.append(
                 f"{wording.file_name(control.name, control.format)}: "
-                f"{wording.percent(control.accuracy.top1)}, "
-                f"{wording.flips(versus, control.accuracy.total)}, {versus.verdict}."
+                f"{wording.tested_figure(control)}, "
+                f"{wording.paired(measured, versus)}, {versus.verdict}."
             )
     return notes
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optkit.report import chart_bytes, method, wording
+from optkit.report import chart_bytes, method, quality, wording
 from optkit.report.page_operators import operator_rows
+from optkit.report.page_quality import quality_facts
 from optkit.report.reference import BASELINE_NAME, baseline_of
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ class Row:
 def columns(report: Report, shown: Sequence[Row]) -> list[tuple[str, str, str]]:
     """(name, heading, unit) of the columns, without those on accuracy, memory and checks that no file has."""
     held_against = wording.reference(report.variants)
+    values = quality.of_values(report.variants)
     found = [
-        ("accuracy", "Accuracy", "test set, 95 %"),
-        ("against", f"Against {held_against}", "test images"),
+        ("accuracy", "Mean error" if values else "Accuracy", f"{'absolute, ' if values else ''}test set, 95 %"),
+        ("against", f"Against {held_against}", "test examples" if values else "test images"),
         ("size", "File", "bytes"),
         ("gzip", "Compressed", "gzip, bytes"),
         ("time", "Time per call", "p50"),
@@ -107,7 +109,7 @@ def _row(report: Report, index: int, variant: Variant) -> Row:
         origin="the reference" if variant is baseline and variant.name != BASELINE_NAME else "",
         cells=_cells(variant, baseline),
         variant=variant,
-        summary=_summary(variant, baseline, with_accuracy=any(v.accuracy is not None for v in report.variants)),
+        summary=_summary(variant, baseline, with_accuracy=quality.any_tested(report.variants)),
         recipe=tuple(
             (step.name, ", ".join(f"{key} = {value}" for key, value in sorted(step.params.items())))
             for step in (() if variant.recipe is None else variant.recipe.steps)
@@ -151,13 +153,19 @@ def _cells(variant: Variant, baseline: Variant | None) -> dict[str, Cell]:
 
 
 def _accuracy(variant: Variant) -> Cell:
-    value = variant.accuracy
+    value, errors = variant.accuracy, variant.errors
+    if errors is not None:
+        return Cell(wording.value(errors.mae), wording.value_interval(errors), f"{errors.mae:.9g}")
     if value is None:
         return Cell(wording.MISSING)
     return Cell(wording.percent(value.top1), wording.percent_interval(value.ci95), f"{value.top1:.8f}")
 
 
 def _against(variant: Variant) -> Cell:
+    errors = None if variant.errors is None else variant.errors.versus_baseline
+    if errors is not None:
+        below = f"{errors.larger:,} larger, {errors.smaller:,} smaller"
+        return Cell(errors.verdict, below, f"{-errors.mae_difference:.9g}", _CLASSES[errors.verdict])
     value = None if variant.accuracy is None else variant.accuracy.versus_baseline
     if value is None:
         return Cell(wording.MISSING)
@@ -215,14 +223,7 @@ def _facts(variant: Variant, held_against: str) -> tuple[tuple[str, str], ...]:
         facts.append(("Parameters", f"{variant.size.parameters:,}, {wording.percent(zero, decimals=1)} of them zero"))
     if variant.compute is not None:
         facts.append(("Multiply-accumulates per call", wording.count(variant.compute.macs)))
-    if variant.accuracy_validation is not None:
-        value = variant.accuracy_validation
-        verdict = "" if value.versus_baseline is None else f", {value.versus_baseline.verdict} against {held_against}"
-        facts.append(("Validation accuracy", f"{value.correct:,} of {value.total:,}{verdict}"))
-    if variant.accuracy is not None and variant.accuracy.versus_control is not None:
-        control = variant.accuracy.versus_control
-        words = f"{wording.flips(control, variant.accuracy.total)}: {control.verdict}"
-        facts.append(("Against the control, which trained as long", words))
+    facts += quality_facts(variant, held_against)
     if variant.parity is not None:
         facts.append(("Parity", _parity(variant)))
     facts += _latency_facts(variant)
@@ -244,10 +245,11 @@ def _parity(variant: Variant) -> str:
     parity = variant.parity
     if parity is None:
         return wording.MISSING
+    same = "" if parity.top1_agreement is None else f"on {wording.percent(parity.top1_agreement)} of "
     steps = "" if parity.max_error_steps is None else f" ({parity.max_error_steps:g} steps of the output's scale)"
     passed = "passed" if parity.passed else "failed"
     return (
-        f"{passed}: same answer as {parity.reference} on {wording.percent(parity.top1_agreement)} of "
+        f"{passed}: {'same answer as' if same else 'held against'} {parity.reference} {same or 'on '}"
         f"{parity.images:,} images, largest error {parity.max_abs_error:.3g}{steps}"
     )
 
@@ -280,9 +282,11 @@ def _latency_facts(variant: Variant) -> list[tuple[str, str]]:
 def flip_pictures(report: Report, variant: Variant, *, at_most: int) -> tuple[FlipPicture, ...]:
     """The first flips, each with what it was, what it is now, and what it should be."""
     found = []
+    names = [] if report.data is None else report.data.class_names
     for flip in variant.flips[:at_most]:
         kind = "lost" if flip.baseline == flip.label else "gained" if flip.answer == flip.label else "both wrong"
-        words = f"label {flip.label}: {flip.baseline} → {flip.answer}"
+        label, before, now = (wording.class_name(names, one) for one in (flip.label, flip.baseline, flip.answer))
+        words = f"label {label}: {before} → {now}"
         symbol = f"picture-{flip.index}" if str(flip.index) in report.pictures else ""
         found.append(FlipPicture(flip.index, words, kind, symbol))
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from optkit import registry
@@ -48,11 +49,26 @@ def _wrong_in_report(report: Report) -> str:
     return ""
 
 
-def _wrong_in_file(variant: Variant) -> str:
-    name = f"{variant.name}.{variant.format}"
-    accuracy, size, latency = variant.accuracy, variant.size, variant.latency
+def _wrong_quality(variant: Variant, name: str) -> str:
+    accuracy = variant.accuracy
     if accuracy is not None and not 0 <= accuracy.correct <= max(accuracy.total, 1) <= accuracy.total:
         return f"expected an accuracy of {name} from 0 to all images, found {accuracy.correct} of {accuracy.total}"
+    for errors in (variant.errors, variant.errors_validation):
+        if errors is None:
+            continue
+        low, high = (0.0, math.inf) if errors.mae_ci95 is None else errors.mae_ci95
+        # The root of the mean square is never under the mean; rounding may make it seem so.
+        if not (errors.total >= 1 and 0 <= low <= errors.mae <= high and errors.mae <= errors.rmse * (1 + 1e-6)):
+            return f"expected errors of {name} from 0 on, the mean within its interval, found {errors.mae:g}"
+    return ""
+
+
+def _wrong_in_file(variant: Variant) -> str:
+    name = f"{variant.name}.{variant.format}"
+    size, latency = variant.size, variant.latency
+    wrong = _wrong_quality(variant, name)
+    if wrong:
+        return wrong
     if size is not None and min(size.file_bytes, size.gzip_bytes) < 1:
         return f"expected bytes of {name} over 0, found {size.file_bytes} and {size.gzip_bytes} compressed"
     if latency is None:

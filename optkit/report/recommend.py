@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from optkit.errors import InputError, nearest
+from optkit.report.quality import of_values, validated
 from optkit.report.reference import baseline_of, formats
 from optkit.schema import Point, Recommendation, Variant
 
@@ -26,6 +27,7 @@ _CLAUSES = {
     "latency": "the fastest is recommended; times within 2 % of it count as equal, of them the smallest wins",
     "accuracy": "the most accurate on validation data is recommended; of equals the smallest wins",
 }
+_LEAST_ERROR = "the one with the least error there is recommended; of equals the smallest wins"
 
 
 def recommend(
@@ -38,8 +40,9 @@ def recommend(
 ) -> Recommendation | None:
     """The file to ship.
 
-    A file can be chosen when it passed all checks, its accuracy on validation data was measured and is not
-    ``worse`` than that of its format's fp32 file, and the figure that is preferred was measured.
+    A file can be chosen when it passed all checks, its accuracy on validation data (for values: its mean absolute
+    error) was measured and is not ``worse`` than that of its format's fp32 file, and the figure that is preferred was
+    measured.
 
     Args:
         variants: All files of the report.
@@ -82,7 +85,7 @@ def recommend(
             variant.format,
         ),
     )
-    return Recommendation(chosen.name, chosen.format, _rule(prefer, formats, len(able), than))
+    return Recommendation(chosen.name, chosen.format, _rule(prefer, formats, len(able), than, values=of_values(able)))
 
 
 def is_eligible(variant: Variant, baseline: Variant | None) -> bool:
@@ -91,12 +94,12 @@ def is_eligible(variant: Variant, baseline: Variant | None) -> bool:
     A file that was not compared with its baseline on validation data cannot be said to be as good; only the
     baseline itself needs no comparison.
     """
-    accuracy = variant.accuracy_validation
-    if not passed_all(variant) or accuracy is None or accuracy.total == 0:
+    quality = validated(variant)
+    if not passed_all(variant) or quality is None or quality.total == 0:
         return False
-    if accuracy.versus_baseline is None:
+    if quality.versus_baseline is None:
         return variant is baseline
-    return accuracy.versus_baseline.verdict != "worse"
+    return quality.versus_baseline.verdict != "worse"
 
 
 def passed_all(variant: Variant) -> bool:
@@ -108,17 +111,19 @@ def passed_all(variant: Variant) -> bool:
     )
 
 
-def _rule(prefer: str, formats: Sequence[str] | None, count: int, than: str) -> str:
+def _rule(prefer: str, formats: Sequence[str] | None, count: int, than: str, *, values: bool) -> str:
     among = f"the {count} files" if count != 1 else "the one file"
     named = "" if formats is None else f" in {' or '.join(formats)} format"
+    quality, worse = ("mean absolute error", "larger") if values else ("accuracy", "worse")
+    clause = _LEAST_ERROR if values and prefer == "accuracy" else _CLAUSES[prefer]
     return (
-        f"Among {among}{named} that passed all checks and whose accuracy on validation data is not "
-        f"measurably worse than {than}, {_CLAUSES[prefer]}."
+        f"Among {among}{named} that passed all checks and whose {quality} on validation data is not "
+        f"measurably {worse} than {than}, {clause}."
     )
 
 
 def pareto(variants: Sequence[Variant]) -> list[Point]:
-    """Files that no other of their format beats in validation accuracy, size and time at once.
+    """Files that no other of their format beats in validation accuracy (or error), size and time at once.
 
     A file beats another when it is at least as good in all three and better in one. A figure that was not
     measured counts as the worst, so that nothing is won by leaving it out. Files that failed a check do not
@@ -142,7 +147,10 @@ def dominates(one: Variant, other: Variant) -> bool:
 
 
 def figures(variant: Variant) -> tuple[float, float, float]:
-    """Wrong fraction on validation data, ``file_bytes``, ``p50_us``: less is better, infinity if unknown."""
+    """Wrong fraction (or mean absolute error) on validation data, ``file_bytes``, ``p50_us``.
+
+    Less is better in each; infinity where it is not known.
+    """
     return _wrong(variant), _bytes(variant), _time(variant)
 
 
@@ -155,7 +163,9 @@ def _time(variant: Variant) -> float:
 
 
 def _wrong(variant: Variant) -> float:
-    accuracy = variant.accuracy_validation
+    errors, accuracy = variant.errors_validation, variant.accuracy_validation
+    if errors is not None:
+        return errors.mae if errors.total else math.inf
     return math.inf if accuracy is None or accuracy.total == 0 else 1 - accuracy.correct / accuracy.total
 
 

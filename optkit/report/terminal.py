@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from optkit.report import headline, method, screen, wording
+from optkit.report import headline, method, quality, screen, wording
 from optkit.report.reference import BASELINE_NAME, baseline_of, find, formats
 from optkit.report.screen import FULL_WIDTH
 
@@ -85,7 +85,9 @@ def _legend(report: Report, *, wide: bool) -> str:
     sentences = []
     if len(report.variants) > len(formats(report.variants)):
         sentences.append(f"smaller, gzip (both files compressed), speed-up: against {held_against} of the same format.")
-    if _has_accuracy(report):
+    if quality.of_values(report.variants):
+        sentences.append("MAE: mean absolute error on the test set, less is better; larger/smaller: examples.")
+    elif _has_quality(report):
         sentences.append("acc. %: on the test set.")
     sentences.append("no diff: no measurable difference.")
     if wide:
@@ -93,8 +95,8 @@ def _legend(report: Report, *, wide: bool) -> str:
     return " ".join(sentences)
 
 
-def _has_accuracy(report: Report) -> bool:
-    return any(variant.accuracy is not None for variant in report.variants)
+def _has_quality(report: Report) -> bool:
+    return quality.any_tested(report.variants)
 
 
 # Header, whether it is left out on narrow terminals, and its cell for (variant, baseline of the format).
@@ -102,32 +104,34 @@ _Cell = tuple["str", bool, "Callable[[Variant, Variant | None], str]"]
 
 
 def _columns(report: Report, *, wide: bool) -> list[_Cell]:
-    accuracy: list[_Cell] = [
-        ("acc. %", False, _accuracy),
-        ("lost/\ngained", False, _flips),
-        ("verdict", False, _accuracy_verdict),
+    values = quality.of_values(report.variants)
+    measured: list[_Cell] = [
+        ("MAE" if values else "acc. %", False, _quality),
+        # Of errors nearly every one changes a little: long counts that say less than the verdict.
+        ("larger/\nsmaller" if values else "lost/\ngained", values, _paired),
+        ("verdict", False, _quality_verdict),
     ]
     # Without data there is room for more of what was measured.
     times: list[_Cell] = [("p90 µs", True, _p90), ("load\nms", True, _load), ("MiB", True, _memory)]
     numbers = method.doubts(report)
     doubts: list[_Cell] = [("", False, lambda v, _: f"[yellow]{method.doubt_mark(v, numbers)}[/yellow]")]
     return [
-        *(accuracy if _has_accuracy(report) else []),
+        *(measured if _has_quality(report) else []),
         (
             "kB",
-            _has_accuracy(report),
+            _has_quality(report),
             lambda v, _: wording.MISSING if v.size is None else wording.three_digits(v.size.file_bytes / 1e3),
         ),
         ("smaller", False, lambda v, base: wording.times(wording.size_ratio(v, base))),
         ("gzip", False, lambda v, base: wording.times(wording.size_ratio(v, base, gzip=True))),
-        *([] if _has_accuracy(report) else times[2:]),
+        *([] if _has_quality(report) else times[2:]),
         (
             "p50 µs",
             False,
             lambda v, _: wording.MISSING if v.latency is None else wording.three_digits(v.latency.p50_us),
         ),
         *(doubts if numbers else []),
-        *([] if _has_accuracy(report) else times[:2]),
+        *([] if _has_quality(report) else times[:2]),
         ("speed-up", False, _speedup if wide else _ratio),
         ("speed", False, _speed_verdict),
     ]
@@ -155,17 +159,23 @@ def _table(report: Report, file_format: str, *, wide: bool) -> Table:
     return table
 
 
-def _accuracy(variant: Variant, _: Variant | None) -> str:
+def _quality(variant: Variant, _: Variant | None) -> str:
+    if variant.errors is not None:
+        return wording.value(variant.errors.mae)
     return wording.MISSING if variant.accuracy is None else f"{100 * variant.accuracy.top1:.2f}"
 
 
-def _flips(variant: Variant, _: Variant | None) -> str:
+def _paired(variant: Variant, _: Variant | None) -> str:
+    if variant.errors is not None and variant.errors.versus_baseline is not None:
+        changed = variant.errors.versus_baseline
+        return f"{changed.larger}/{changed.smaller}"
     versus = None if variant.accuracy is None else variant.accuracy.versus_baseline
     return wording.MISSING if versus is None else f"{versus.lost}/{versus.gained}"
 
 
-def _accuracy_verdict(variant: Variant, _: Variant | None) -> str:
-    versus = None if variant.accuracy is None else variant.accuracy.versus_baseline
+def _quality_verdict(variant: Variant, _: Variant | None) -> str:
+    measured = quality.tested(variant)
+    versus = None if measured is None else measured.versus_baseline
     return wording.MISSING if versus is None else _coloured(versus.verdict, _SHORT)
 
 

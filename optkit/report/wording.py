@@ -5,14 +5,19 @@ The doubt stands beside the number: ``2.0× [1.9, 2.1]``, ``7 lost, 5 gained of 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from optkit.quality import ErrorComparison, NamedMetrics
+from optkit.report import quality
 from optkit.report.reference import BASELINE_NAME, baseline_of, formats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from optkit.schema import Accuracy, Comparison, Interval, Speedup, Variant, Verdict
+    from optkit.schema import Accuracy, Comparison, Errors, Interval, Speedup, Variant, Verdict
 
 MISSING = "–"
 """Stands for a figure that was not measured."""
@@ -67,6 +72,30 @@ def percent_interval(interval: Interval | None, *, decimals: int = 2) -> str:
     if interval is None:
         return ""
     return f"[{100 * interval[0]:.{decimals}f}, {100 * interval[1]:.{decimals}f}]"
+
+
+def value(number: float | None, *, like: float | None = None) -> str:
+    """A figure in the unit of the model's values, with four digits; ``like`` gives the decimals of another."""
+    if number is None:
+        return MISSING
+    size = abs(number if like is None else like)
+    if size and not 1e-4 <= size < 1e9:
+        return f"{number:.3e}"
+    decimals = 0 if not size else max(0, 3 - math.floor(math.log10(size)))
+    return f"{number:,.{decimals}f}"
+
+
+def value_interval(errors: Errors) -> str:
+    """The interval of a mean absolute error, to stand behind it; empty where there is none."""
+    if errors.mae_ci95 is None:
+        return ""
+    low, high = errors.mae_ci95
+    return f"[{value(low, like=errors.mae)}, {value(high, like=errors.mae)}]"
+
+
+def class_name(names: Sequence[str], label: int) -> str:
+    """Name of a class, or its number where it has none."""
+    return names[label] if 0 <= label < len(names) else str(label)
 
 
 def microseconds(time_us: float | None) -> str:
@@ -138,6 +167,65 @@ def accuracy(value: Accuracy | None) -> str:
     return f"{percent(value.top1)} {percent_interval(value.ci95)}"
 
 
+def errors(value_errors: Errors | None) -> str:
+    """Mean absolute error with its interval: ``2.104 [1.987, 2.221]``."""
+    if value_errors is None:
+        return MISSING
+    return f"{value(value_errors.mae)} {value_interval(value_errors)}".rstrip()
+
+
+def tested(variant: Variant) -> str:
+    """Accuracy, or mean absolute error, on the test set with its interval."""
+    return accuracy(variant.accuracy) if variant.errors is None else errors(variant.errors)
+
+
+def changes(comparison: ErrorComparison, total: int) -> str:
+    """Paired errors: ``larger on 512, smaller on 488 of 1,000``."""
+    return f"larger on {comparison.larger:,}, smaller on {comparison.smaller:,} of {total:,}"
+
+
+def tested_figure(variant: Variant) -> str:
+    """Accuracy, or mean absolute error, on the test set without its interval."""
+    if variant.errors is not None:
+        return f"mean absolute error {value(variant.errors.mae)}"
+    return percent(None if variant.accuracy is None else variant.accuracy.top1)
+
+
+def pair(versus: Comparison | ErrorComparison) -> str:
+    """The two counts of a paired comparison: lost and gained, or larger and smaller."""
+    counts = (versus.larger, versus.smaller) if isinstance(versus, ErrorComparison) else (versus.lost, versus.gained)
+    return f"{counts[0]:,}, {counts[1]:,}"
+
+
+def keras_metrics(variant: Variant) -> list[tuple[str, str]]:
+    """(name, figure on the test set) of the Keras metrics that the user named; – where one was not judged."""
+    found = _named(variant)
+    shown = [(name, _metric(figure)) for name, figure in sorted(found.values.items())]
+    return shown + [(name, MISSING) for name in sorted(found.not_judged)]
+
+
+def not_judged(variant: Variant) -> list[tuple[str, str]]:
+    """(name, reason) of the named Keras metrics that say nothing about this file."""
+    return sorted(_named(variant).not_judged.items())
+
+
+def _named(variant: Variant) -> NamedMetrics:
+    """Those of the test set; none where a report says nothing that can be read."""
+    try:
+        return msgspec.convert(variant.metrics.get("keras", {}), dict[str, NamedMetrics]).get("test", NamedMetrics())
+    except msgspec.ValidationError:
+        return NamedMetrics()
+
+
+def _metric(figure: float | list[float]) -> str:
+    return ", ".join(f"{one:.4g}" for one in figure) if isinstance(figure, list) else f"{figure:.6g}"
+
+
+def paired(measured: Accuracy | Errors, versus: Comparison | ErrorComparison) -> str:
+    """Paired answers, or errors, of a file that was measured against another."""
+    return changes(versus, measured.total) if isinstance(versus, ErrorComparison) else flips(versus, measured.total)
+
+
 def size_ratio(variant: Variant, baseline: Variant | None, *, gzip: bool = False) -> float | None:
     """Baseline's bytes / this file's bytes; over 1 is smaller. Both compressed, or neither."""
     if variant.size is None or baseline is None or baseline.size is None:
@@ -173,9 +261,9 @@ def cost(variant: Variant, baseline: Variant | None, *, with_accuracy: bool = Tr
     ratio = size_ratio(variant, baseline)
     parts = ["size not measured" if ratio is None else size_words(ratio), _speed_clause(variant)]
     if with_accuracy:
-        parts.append(accuracy_clause(variant.accuracy))
+        parts.append(quality_clause(variant))
     if variant.recipe is not None and variant.recipe.techniques:
-        parts.append(_training_clause(variant.accuracy))
+        parts.append(_training_clause(quality.tested(variant)))
     return ", ".join(part for part in parts if part)
 
 
@@ -190,7 +278,7 @@ def size_words(ratio: float, *, decimals: int = 1) -> str:
     return f"{times(ratio)} smaller" if decimals > 1 else f"{ratio:.1f}× smaller"
 
 
-def _training_clause(value: Accuracy | None) -> str:
+def _training_clause(value: Accuracy | Errors | None) -> str:
     """What the technique did beyond the training that came with it: a claim of accuracy needs the control."""
     if value is None or value.versus_baseline is None or value.versus_baseline.verdict == "no measurable difference":
         return ""
@@ -222,6 +310,23 @@ def accuracy_clause(value: Accuracy | None) -> str:
         "worse": f"measurably less accurate, by {change}",
     }
     return f"{words[versus.verdict]} ({flips(versus, value.total)})"
+
+
+def quality_clause(variant: Variant) -> str:
+    """What happened to accuracy, or to the mean absolute error, against the reference."""
+    if variant.errors is None:
+        return accuracy_clause(variant.accuracy)
+    versus = variant.errors.versus_baseline
+    if versus is None:
+        return "mean absolute error not measured against it"
+    before = variant.errors.mae - versus.mae_difference
+    share = f"{100 * versus.mae_difference / before:+.2g} %" if before > 0 else f"{versus.mae_difference:+.3g}"
+    words = {
+        "no measurable difference": "no measurable change in mean absolute error",
+        "better": f"measurably smaller mean absolute error, by {share}",
+        "worse": f"measurably larger mean absolute error, by {share}",
+    }
+    return f"{words[versus.verdict]} ({changes(versus, variant.errors.total)})"
 
 
 def listed(words: Sequence[str], *, at_most: int = 6) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 from optkit.errors import InputError
+from optkit.keras_models import detect, loading
 from optkit.readback import Port
 from optkit.runtimes import _ports
 
@@ -27,22 +26,6 @@ def version() -> str:
     return installed("keras")
 
 
-def saved_with(path: Path) -> str:
-    """The Keras version that wrote a file.
-
-    Raises:
-        InputError: It is no ``.keras`` file.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = json.loads(archive.read("metadata.json"))["keras_version"]
-    except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"expected a .keras file, {path} is none ({type(error).__name__}); save the model again"
-        ) from error
-    return str(found)
-
-
 def open_model(path: Path, *, threads: int = 1) -> KerasSession:
     """Load a file with the Keras that wrote it: version 3, or version 2 as tf_keras.
 
@@ -51,9 +34,9 @@ def open_model(path: Path, *, threads: int = 1) -> KerasSession:
         threads: Threads inside an operator; TensorFlow takes them once per process.
 
     Raises:
-        InputError: The file cannot be loaded, or holds Python code (which is never run).
+        InputError: The file cannot be loaded, is hostile, or holds or needs Python code (which is never run).
     """
-    generation = saved_with(path).partition(".")[0]
+    found = detect.identify(path)
     import tensorflow as tf
 
     try:
@@ -61,16 +44,7 @@ def open_model(path: Path, *, threads: int = 1) -> KerasSession:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError as error:
         raise InputError(f"TensorFlow takes its threads once per process: {error}") from error
-    if generation == "2":
-        import tf_keras as keras
-    else:
-        import keras
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        # Keras raises whatever a layer's code raises.
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"Keras cannot load {path}: {reason}; save the model again without custom code") from error
+    model = loading.load_found(found, path, {})
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from optkit.data import Dataset
+    from optkit.problem import Task
     from optkit.workers import Tell
 
 
@@ -34,6 +35,7 @@ class Work:
         params: The technique's own ``Params``.
         history: The steps that made the model, oldest first; what they brought about must be kept.
         data: Training and validation images (the test part is empty here).
+        task: What the model's outputs stand for.
         seed: Decides the order of the examples.
         skip_layers: Names of layers to leave alone.
         tell: Progress.
@@ -42,6 +44,7 @@ class Work:
     params: Any
     history: tuple[Step, ...]
     data: Dataset
+    task: Task
     seed: int
     skip_layers: tuple[str, ...]
     tell: Tell

@@ -96,7 +96,7 @@ def apply(model: Any, work: Work) -> Applied:
 
     wrapped = tf_keras.models.clone_model(copy, clone_function=wrap)
     plan = TrainingPlan(params.epochs, 128, "adam", params.learning_rate, "cosine")
-    epochs = train(wrapped, work.data.train, work.data.validation, plan, seed=work.seed, tell=work.tell)
+    epochs = train(wrapped, work.data, plan, task=work.task, seed=work.seed, tell=work.tell)
     result = copy_model(tfmot.clustering.keras.strip_clustering(wrapped))
     names = [layer.name for layer in model.layers]
     return Applied(result, note_layers(names, chosen, skipped), epochs)

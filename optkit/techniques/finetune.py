@@ -35,7 +35,7 @@ def apply(model: Any, work: Work) -> Applied:
 
     copy = copy_model(model)
     plan = TrainingPlan(work.params.epochs, 128, "adam", work.params.learning_rate, "cosine")
-    epochs = train(copy, work.data.train, work.data.validation, plan, seed=work.seed, tell=work.tell)
+    epochs = train(copy, work.data, plan, task=work.task, seed=work.seed, tell=work.tell)
     names = [layer.name for layer in copy.layers]
     trained = {layer.name: "trained on" for layer in copy.layers if layer.trainable_weights}
     return Applied(copy, note_layers(names, trained, dict.fromkeys(names, "has no weights")), epochs)

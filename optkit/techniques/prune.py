@@ -113,7 +113,7 @@ def apply(model: Any, work: Work) -> Applied:
     for layer in pruners:
         # The wrapper counts steps itself and demands to start from a callback's zero.
         layer.pruning_step.assign(0)
-    epochs = train(wrapped, work.data.train, work.data.validation, plan, seed=work.seed, tell=work.tell)
+    epochs = train(wrapped, work.data, plan, task=work.task, seed=work.seed, tell=work.tell)
     for layer in pruners:
         layer.pruning_obj.weight_mask_op()
     stripped = sparsity.strip_pruning(wrapped)

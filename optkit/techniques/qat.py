@@ -87,7 +87,7 @@ def apply(model: Any, work: Work) -> Applied:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"qat: tensorflow-model-optimization cannot quantize this model: {reason}") from error
     plan = TrainingPlan(work.params.epochs, 128, "adam", work.params.learning_rate, "cosine")
-    epochs = train(quantized, work.data.train, work.data.validation, plan, seed=work.seed, tell=work.tell)
+    epochs = train(quantized, work.data, plan, task=work.task, seed=work.seed, tell=work.tell)
     if work.follows("cluster"):
         quantized = cluster_utils.strip_clustering_cqat(quantized)
     names = [layer.name for layer in model.layers]

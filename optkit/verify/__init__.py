@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-# Of 1,000 images, at least one shows a fault that one image in 200 has, with 99.3 % probability.
+    from optkit.problem import Task
+    from optkit.verify.parity import Limits
+
+# Of 1,000 images, at least one shows a fault that one image in 200 has, with 99.3 % probability. Where there are
+# fewer, all of them are looked at, and the check says what they can show.
 LEAST_IMAGES = 1000
+RARE_FAULT = 1 / 200
 
 Names = tuple[str, ...]
 
@@ -40,6 +45,8 @@ def verify_file(
     reference: np.ndarray,
     precision: str,
     integer_io: str | None,
+    task: Task | None = None,
+    available: int | None = None,
     expectations: tuple[KernelExpectation, ...] = (),
     quantization_aware: bool = False,
     source_ports: tuple[Names, Names] | None = None,
@@ -51,12 +58,16 @@ def verify_file(
 
     Args:
         path: The ``.tflite`` or ``.onnx`` file.
-        images: Validation images float32 [n, …] as the source model takes them, n at least 1,000.
-        reference: The Keras variant's outputs on them, float32 [n, classes]; after quantization-aware
+        images: Validation images float32 [n, …] as the source model takes them: the first 1,000, or all where there
+            are fewer.
+        reference: The Keras variant's outputs on them, float32 [n, outputs]; after quantization-aware
             training those of the model with fake quantization.
         precision: ``fp32``, ``fp16``, ``dynamic``, ``int8`` or ``int16x8``.
         integer_io: Type of input and output that was asked for (``int8``, ``uint8``, ``int16``); ``None`` or
             ``float`` for float32, which ONNX files always have.
+        task: What the outputs stand for; a class for each output when ``None``.
+        available: Validation images that there are; at least 1,000, or all of them, must be given. As many as were
+            given when ``None``.
         expectations: What techniques promise about kernels, in layer order.
         quantization_aware: Whether the reference already has the quantization in it, so that less may differ.
         source_ports: Names of the source model's inputs and outputs, which the file must keep, if known.
@@ -66,10 +77,18 @@ def verify_file(
         InputError: No runtime handles the suffix.
     """
     from optkit.verify import kernels, onnx_rules, structure
+    from optkit.verify.parity import limits_for
 
     file_format = path.suffix.lstrip(".")
     registry.by_format("runtimes", file_format)
-    parity, checks = _behaviour(path, images, reference, precision, quantization_aware=quantization_aware)
+    parity, checks = _behaviour(
+        path,
+        images,
+        reference,
+        limits=limits_for(precision, quantization_aware=quantization_aware),
+        task=task,
+        available=len(images) if available is None else available,
+    )
     try:
         facts = readback.read(path)
     except InputError as error:
@@ -86,19 +105,12 @@ def verify_file(
 
 
 def _behaviour(
-    path: Path, images: np.ndarray, reference: np.ndarray, precision: str, *, quantization_aware: bool
+    path: Path, images: np.ndarray, reference: np.ndarray, *, limits: Limits, task: Task | None, available: int
 ) -> tuple[Parity | None, list[Check]]:
     """Run the file on the images, one by one as on a device, and judge its answers."""
     from optkit.verify import collapse, input_range, parity
 
-    many = Check(
-        "enough images",
-        passed=len(images) >= LEAST_IMAGES and len(images) == len(reference),
-        observed=min(len(images), len(reference)),
-        limit=LEAST_IMAGES,
-        unit="images",
-        reason="of 1,000, one shows a fault that 1 in 200 has with 99.3 % probability (1 - 0.995^1000)",
-    )
+    many = enough_images(len(images), len(reference), available)
     try:
         session = runtimes.open_model(path)
         native = runtimes.predict(session, images)
@@ -110,18 +122,40 @@ def _behaviour(
     found, parity_checks = parity.compare(
         session.from_native(native),
         reference,
-        limits=parity.limits_for(precision, quantization_aware=quantization_aware),
+        limits=limits,
         scale=session.output.scale,
+        task=task,
     )
     checks = [
         many,
         opens,
         *_batches(session, images[:3], native.shape[1:]),
         *parity_checks,
-        *collapse.checks(native, session.from_native(native), reference),
+        *collapse.checks(native, session.from_native(native), reference, task),
         *input_range.checks(images, session.input),
     ]
     return found, checks
+
+
+def enough_images(images: int, references: int, available: int) -> Check:
+    """Whether as many images were looked at as show a rare fault, or all that there are.
+
+    Args:
+        images: Images that were given.
+        references: Outputs of the Keras variant that were given for them.
+        available: Images that there are.
+    """
+    limit = max(1, min(LEAST_IMAGES, available))
+    found = min(images, references)
+    chance = 100 * (1 - (1 - RARE_FAULT) ** found)
+    return Check(
+        "enough images",
+        passed=found >= limit and images == references,
+        observed=found,
+        limit=limit,
+        unit="images",
+        reason=f"of {found:,}, one shows a fault that 1 in 200 has with {chance:.1f} % probability (1 - 0.995^{found})",
+    )
 
 
 def _batches(session: runtimes.Session, images: np.ndarray, shape: tuple[int, ...]) -> list[Check]:

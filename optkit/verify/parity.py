@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from msgspec import Struct
 
 from optkit.errors import InputError, nearest
 from optkit.schema import Check, Parity
+
+if TYPE_CHECKING:
+    from optkit.problem import Task
 
 REFERENCE = "the Keras variant's outputs on validation images"
 
@@ -58,7 +63,12 @@ def limits_for(precision: str, *, quantization_aware: bool) -> Limits:
 
 
 def compare(
-    outputs: np.ndarray, reference: np.ndarray, *, limits: Limits, scale: float | None
+    outputs: np.ndarray,
+    reference: np.ndarray,
+    *,
+    limits: Limits,
+    scale: float | None,
+    task: Task | None = None,
 ) -> tuple[Parity | None, list[Check]]:
     """Compare outputs.
 
@@ -67,6 +77,7 @@ def compare(
         reference: float32 [n, classes].
         limits: What is allowed.
         scale: Step of an integer output, ``None`` for float.
+        task: What the outputs stand for; a class for each output when ``None``.
 
     Returns:
         The comparison (``None`` where shapes differ or the file gives no finite numbers) and its checks.
@@ -99,13 +110,20 @@ def compare(
             reason=limits.reason,
         ),
     ]
-    agreed = agreements(outputs, reference)
-    if reference.shape[1] > 1:
-        checks.append(_agreement(agreed, reference, undecided=2 * limits.mean_of_spread * spread, limits=limits))
+    undecided = 2 * limits.mean_of_spread * spread
+    agreed: np.ndarray | None = None
+    if task is not None and task.kind == "binary":
+        agreed = same_sides(outputs, reference, task)
+        lead = np.abs(reference[:, 0] - threshold(task))
+        checks.append(_agreement("same side", agreed, lead > undecided, limits))
+    elif reference.shape[1] > 1:
+        agreed = agreements(outputs, reference)
+        ranked = np.sort(reference, axis=1)
+        checks.append(_agreement("top-1 agreement", agreed, ranked[:, -1] - ranked[:, -2] > undecided, limits))
     return Parity(
         reference=REFERENCE,
         max_abs_error=float(error.max()),
-        top1_agreement=float(agreed.mean()),
+        top1_agreement=None if agreed is None else float(agreed.mean()),
         passed=all(check.passed for check in checks),
         images=len(reference),
         mean_abs_error=float(error.mean()),
@@ -127,18 +145,36 @@ def agreements(outputs: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return agreed
 
 
-def _agreement(agreed: np.ndarray, reference: np.ndarray, *, undecided: float, limits: Limits) -> Check:
-    """Agreement on the images that the reference decides by more than the error allowed."""
-    ranked = np.sort(reference, axis=1)
-    decided = ranked[:, -1] - ranked[:, -2] > undecided
+def threshold(task: Task) -> float:
+    """What the one output of a binary model is over for class 1."""
+    return 0.0 if task.outputs == "logits" else 0.5
+
+
+def same_sides(outputs: np.ndarray, reference: np.ndarray, task: Task) -> np.ndarray:
+    """Whether each image gets the reference's class from a binary model's one output, bool [n]."""
+    limit = threshold(task)
+    same: np.ndarray = (outputs[:, 0] > limit) == (reference[:, 0] > limit)
+    return same
+
+
+def _agreement(name: str, agreed: np.ndarray, decided: np.ndarray, limits: Limits) -> Check:
+    """Agreement on the images that the reference decides by more than the error allowed.
+
+    Args:
+        name: Of the check.
+        agreed: bool [n].
+        decided: Where the reference leads by more than that, bool [n].
+        limits: What is allowed.
+    """
     share = float(agreed[decided].mean()) if decided.any() else 0.0
+    tie = "; a tie of two counts as agreeing" if name == "top-1 agreement" else ""
     return Check(
-        "top-1 agreement",
+        name,
         passed=share >= limits.agreement,
         observed=share,
         limit=limits.agreement,
         unit=f"of the {int(decided.sum())} images that the reference decides",
-        reason="a lead under twice the mean error allowed may go either way; a tie of two counts as agreeing",
+        reason=f"a lead under twice the mean error allowed may go either way{tie}",
     )
 
 

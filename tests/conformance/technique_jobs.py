@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from optkit import data, registry, techniques
+from optkit.problem import Task
 from optkit.schema import LayerNote
 from optkit.techniques import Applied, Work
 from optkit.training import configure_tensorflow
@@ -73,6 +74,7 @@ def run(tell: Tell, *, name: str, breakage: str | None) -> dict[str, Any]:
         params=msgspec.convert({"epochs": 1}, module.Params),
         history=(),
         data=data.load("mnist", train_samples=1280),
+        task=Task(),
         seed=0,
         skip_layers=(),
         tell=tell,

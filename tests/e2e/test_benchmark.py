@@ -69,6 +69,8 @@ def test_any_mix_of_files_with_data(files: dict[str, Path], tmp_path: Path) -> N
         "validation": 5000,
         "test": 10_000,
         "calibration": None,
+        "preprocessing": {"scale": 1 / 255, "mean": [], "std": [], "resize": None, "channels": "as they are"},
+        "class_names": [str(digit) for digit in range(10)],
     }
     assert "the most accurate file" in report["recommendation"]["rule"]
     assert (tmp_path / "b" / "report.html").stat().st_size < 2e6

@@ -222,7 +222,7 @@ def test_leaving_early_ends_the_process(folder: Path) -> None:
     job |= {"sessions": sessions, "place": str(place), "seconds": 0.1, "calls": 1, "seed": 0}
     started = time.monotonic()
     messages = converse("optkit.measure.latency_worker", job, folder / "log.txt")
-    assert next(messages)["event"] == "opened"
+    assert [next(messages)["event"], next(messages)["event"]] == ["alive", "opened"]
     messages.close()
     assert time.monotonic() - started < 30
 

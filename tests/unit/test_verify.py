@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from optkit import readback
 from optkit.errors import InputError
 from optkit.schema import KernelExpectation
-from optkit.verify import Verification, kernels, structure, verify_file
+from optkit.verify import Verification, enough_images, kernels, structure, verify_file
 from optkit.verify.parity import LIMITS, limits_for
 
 if TYPE_CHECKING:
@@ -363,11 +363,30 @@ def test_a_layer_left_out_of_techniques_alone_changes_nothing(tmp_path: Path, pr
     assert "layers left in float" not in {check.name for check in found.checks}
 
 
-def test_few_images_are_not_enough(tmp_path: Path) -> None:
+def test_few_images_are_not_enough_where_there_are_more(tmp_path: Path) -> None:
     path = model_files.write_onnx(tmp_path, model_files.network(), "fp32")
-    pictures = model_files.images()[:999]
-    reference = model_files.network().predict(pictures)
-    assert failed(verify(path, "fp32", images=pictures, reference=reference)) == {"enough images"}
+    pictures = model_files.images()[:200]
+    settings = {"images": pictures, "reference": model_files.network().predict(pictures)}
+    assert failed(verify(path, "fp32", available=5000, **settings)) == {"enough images"}
+    found = verify(path, "fp32", available=200, **settings)
+    assert failed(found) == set()
+    many = next(check for check in found.checks if check.name == "enough images")
+    assert (many.observed, many.limit) == (200, 200)
+    # 1 - 0.995 ** 200
+    assert many.reason == "of 200, one shows a fault that 1 in 200 has with 63.3 % probability (1 - 0.995^200)"
+
+
+@pytest.mark.parametrize(
+    ("images", "references", "available"), [(0, 0, 0), (10, 9, 10), (11, 10, 10), (999, 999, 5000)]
+)
+def test_too_few_images_are_noticed(images: int, references: int, available: int) -> None:
+    assert not enough_images(images, references, available).passed
+
+
+def test_a_thousand_of_many_are_enough() -> None:
+    found = enough_images(1000, 1000, 60_000)
+    assert found.passed
+    assert found.reason == "of 1,000, one shows a fault that 1 in 200 has with 99.3 % probability (1 - 0.995^1000)"
 
 
 def test_limits_exist_for_known_precisions_only() -> None:

@@ -1,0 +1,262 @@
+"""Mutated and hostile files of every format, each given to the commands that take it.
+
+``scripts/bench hostile`` tries all; ``scripts/bench hostile onnx png`` only some formats. A file must be refused with
+one line and exit code 2 (or listed as failed, 4), or still be a sound file of its kind (0). It must not crash or hang
+the command, take 4 GiB, show a traceback, leave a process or a file behind, or touch a file outside the run folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks import _model_traps, _traps
+from benchmarks._hostile_samples import samples
+from benchmarks._hostile_ways import (
+    ACCEPTED,
+    FAULT,
+    REFUSED,
+    Bench,
+    Result,
+    Servers,
+    Way,
+    benchmark,
+    command,
+    counted,
+    worker,
+)
+from benchmarks._mutations import mutate
+from benchmarks._result import Figure, write
+from benchmarks._tflite_traps import tflite_traps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from benchmarks._traps import Trap
+
+SEED = 11
+WANTED_FILES = 2000
+GIB = 1 << 30
+_KERAS = ("tensorflow", "tf_keras", "keras", "optkit.keras_models.importing")
+_LIGHT = ("optkit.data", "optkit.readback")
+_TRAINED = "--scale 1/255 --quick --epochs 1 --recipe fp32 --formats tflite --out OUT"
+_SHORT = "--min-time 0.05 --max-time 0.05 --out OUT"
+
+INSPECT = command("inspect", "inspect FILE")
+IMPORT = worker("import (forked)", "import_model", _KERAS, judged=True)
+OPEN = worker("open (forked)", "open_model", _KERAS)
+COMPRESS = command("compress", f"compress FILE --data SOUND/data.npz {_TRAINED}", every=20, judged=True)
+DATA = worker("load as data (forked)", "load_data", _LIGHT)
+WITH_DATA = command("benchmark --data", f"benchmark SOUND/int8.tflite --data FILE {_SHORT}", every=8)
+COMPRESS_DATA = command("compress --data", f"compress SOUND/model3.keras --data FILE {_TRAINED}", every=40)
+PREDICT = command("predict", "predict SOUND/int8.tflite FILE --scale 1/255")
+PREDICT_WITH = command("predict with it", "predict FILE SOUND/picture.png --scale 1/255", every=10)
+DIFF = command("diff", "diff SOUND/fp32.tflite FILE --data SOUND/data.npz --scale 1/255", every=10)
+REPORT = command("report", "report FILE --out OUT")
+COMPARE = command("compare", "compare SOUND/report.json FILE", every=2)
+# Where the recipe is sound, the data that are not there stop the run.
+RECIPE = command("compress --recipe", "compress --recipe FILE --data none.npz --out OUT")
+
+
+class Format(NamedTuple):
+    """A format: the sound files, how many mutated ones are made of them, the traps, and the ways in."""
+
+    sources: tuple[str, ...]
+    mutated: int
+    traps: Callable[[Path, Path, Path], Iterable[Trap]] | None
+    ways: tuple[Way, ...]
+
+
+FORMATS: dict[str, Format] = {
+    "tflite": Format(
+        ("fp32.tflite", "int8.tflite"),
+        300,
+        tflite_traps,
+        (benchmark(per_start=10), INSPECT, PREDICT_WITH, DIFF),
+    ),
+    "onnx": Format(
+        ("fp32.onnx", "int8.onnx"),
+        300,
+        _model_traps.onnx_traps,
+        (benchmark(per_start=10), INSPECT, PREDICT_WITH, DIFF),
+    ),
+    "keras": Format(
+        ("model3.keras", "model2.keras"),
+        300,
+        _model_traps.keras_traps,
+        (IMPORT, OPEN, COMPRESS, benchmark(per_start=1)._replace(every=30), INSPECT._replace(every=10)),
+    ),
+    "h5": Format(
+        ("model.h5",),
+        200,
+        _model_traps.h5_traps,
+        (IMPORT, COMPRESS, INSPECT._replace(every=10)),
+    ),
+    "saved": Format(
+        ("saved",),
+        120,
+        _model_traps.saved_traps,
+        (IMPORT, COMPRESS, INSPECT._replace(every=10)),
+    ),
+    "npz": Format(
+        ("data.npz",),
+        150,
+        _traps.npz_traps,
+        (DATA, WITH_DATA, COMPRESS_DATA),
+    ),
+    "npy": Format(
+        ("arrays",),
+        120,
+        _traps.npy_traps,
+        (DATA, WITH_DATA._replace(every=12)),
+    ),
+    "csv": Format(("table.csv",), 150, _traps.csv_traps, (DATA, COMPRESS_DATA)),
+    "picture": Format(
+        ("picture.png", "picture.jpg"),
+        200,
+        _traps.picture_traps,
+        (PREDICT,),
+    ),
+    "folder": Format(("pictures",), 60, None, (DATA, COMPRESS_DATA._replace(every=30))),
+    "report": Format(
+        ("report.json",),
+        200,
+        _traps.report_traps,
+        (REPORT, COMPARE),
+    ),
+    "recipe": Format(("recipe.toml",), 120, _traps.recipe_traps, (RECIPE,)),
+}
+
+
+class Tried(NamedTuple):
+    """What came out for one format."""
+
+    name: str
+    mutated: int
+    traps: dict[Path, str]
+    results: list[Result]
+
+    @property
+    def faults(self) -> list[Result]:
+        """What must not be."""
+        return [result for result in self.results if result.verdict == FAULT]
+
+
+def attack(name: str, bench: Bench, *, share: float = 1.0, ways: Iterable[str] | None = None) -> Tried:
+    """Make the files of a format and take them along its ways.
+
+    Args:
+        name: The format.
+        bench: Where.
+        share: Of its mutated files.
+        ways: Names of ways; all when ``None``.
+    """
+    wanted = FORMATS[name]
+    folder = bench.scratch / "in" / name
+    folder.mkdir(parents=True)
+    made = wanted.traps(folder, bench.outside, bench.samples) if wanted.traps else ()
+    traps = {trap.path: trap.name for trap in made}
+    mutated = list(_mutated(wanted, folder, bench, max(1, round(wanted.mutated * share))))
+    results: list[Result] = []
+    for way in wanted.ways:
+        if ways is not None and way.name not in ways:
+            continue
+        paths = [*(traps if way.traps else ()), *mutated[:: way.every]]
+        for result in way.go(paths, bench):
+            known = result
+            if way.judged and result.path in traps and result.verdict == ACCEPTED:
+                known = result._replace(verdict=FAULT, detail=f"a trap was taken for sound: {result.detail}")
+            results.append(known)
+    return Tried(name, len(mutated), traps, results)
+
+
+def _mutated(wanted: Format, folder: Path, bench: Bench, count: int) -> Iterator[Path]:
+    """Mutated copies; of a folder one file in it is mutated."""
+    for index in range(count):
+        source = bench.samples / wanted.sources[index % len(wanted.sources)]
+        seed = f"{SEED} {source.name} {index}"
+        if source.is_dir():
+            target = folder / f"{index:04}"
+            shutil.copytree(source, target)
+            files = [path for path in sorted(target.rglob("*")) if path.is_file() and path.stat().st_size]
+            one = files[index % len(files)]
+            one.write_bytes(mutate(one.read_bytes(), seed)[1])
+        else:
+            target = folder / f"{index:04}{source.suffix}"
+            target.write_bytes(mutate(source.read_bytes(), seed)[1])
+        yield target
+
+
+def lines(tried: Tried) -> Iterator[str]:
+    """What is printed of a format."""
+    yield f"{tried.name}: {tried.mutated} mutated, {len(tried.traps)} made by hand"
+    for way in dict.fromkeys(result.way for result in tried.results):
+        own = [result for result in tried.results if result.way == way]
+        counts = counted(own)
+        slowest = max((one.seconds for one in own if one.verdict != ACCEPTED), default=0.0)
+        memory = max(one.peak_bytes for one in own) / GIB
+        yield (
+            f"  {way:22} {len(own):5} tried {counts[REFUSED]:5} refused {counts[ACCEPTED]:5} sound "
+            f"{counts[FAULT]:4} FAULTS   slowest refusal {slowest:5.1f} s, {memory:4.2f} GiB"
+        )
+    for fault in tried.faults:
+        yield f"  FAULT {fault.way}: {tried.traps.get(fault.path, fault.path.name)}: {fault.detail[:400]}"
+
+
+def run(results: Path, names: list[str]) -> list[str]:
+    """Write ``hostile.json``."""
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown:
+        raise SystemExit(f"unknown formats {', '.join(unknown)}; there are {', '.join(FORMATS)}")
+    sound = samples()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="optkit-hostile-") as name:
+        done = list(_all(Path(name), sound, names or list(FORMATS)))
+    everything = [result for one in done for result in one.results]
+    figures = [
+        Figure("files", sum(one.mutated + len(one.traps) for one in done), ">=", None if names else WANTED_FILES, ""),
+        Figure("files given to a command or its function", len(everything), ">=", None, ""),
+        Figure("faults", sum(len(one.faults) for one in done), "<=", 0, ""),
+        Figure(
+            "slowest refusal",
+            max((one.seconds for one in everything if one.verdict != ACCEPTED), default=0),
+            "<=",
+            20,
+            "s",
+        ),
+        Figure("most memory", max(one.peak_bytes for one in everything) / GIB, "<=", 4, "GiB"),
+        Figure("all of it took", (time.monotonic() - started) / 60, "<=", None, "minutes"),
+    ]
+    more: dict[str, object] = {
+        "seed": SEED,
+        "formats": [
+            {
+                "format": one.name,
+                "mutated": one.mutated,
+                "made_by_hand": sorted(one.traps.values()),
+                "ways": {
+                    way: counted([result for result in one.results if result.way == way])
+                    for way in dict.fromkeys(result.way for result in one.results)
+                },
+                "faults": [f"{fault.way}: {fault.path.name}: {fault.detail[:300]}" for fault in one.faults],
+            }
+            for one in done
+        ],
+    }
+    return write(results, "hostile" if not names else "hostile-some", figures, more)
+
+
+def _all(scratch: Path, sound: Path, names: list[str]) -> Iterator[Tried]:
+    outside = scratch / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"secret" * 1000)
+    with Servers(scratch) as servers:
+        bench = Bench(scratch, sound, outside, servers)
+        for name in names:
+            tried = attack(name, bench)
+            print("\n".join(lines(tried)), flush=True)
+            shutil.rmtree(scratch / "in")
+            yield tried

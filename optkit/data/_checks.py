@@ -1,0 +1,183 @@
+"""What is wrong with data, found before any work is done."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optkit.data._views import chunks
+from optkit.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from optkit.data import Examples
+    from optkit.problem import Preprocessing
+
+_DIGEST_BYTES = 16
+# Up to so many class numbers are named in a message.
+_NAMED = 5
+
+
+def scan(examples: Examples, where: str) -> np.ndarray:
+    """Look at every example once, some at a time.
+
+    Args:
+        examples: Raw inputs [n, …].
+        where: What a message calls them.
+
+    Returns:
+        A hash of the raw content of each example, ``S16`` [n].
+
+    Raises:
+        InputError: A value is NaN or infinite, or no float32 number can hold it.
+    """
+    found = []
+    start = 0
+    for chunk in chunks(examples):
+        if chunk.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(chunk.astype(np.float32, copy=False)).reshape(len(chunk), -1).all(axis=1)
+            if not finite.all():
+                at = start + int(np.flatnonzero(~finite)[0])
+                raise InputError(
+                    f"expected finite numbers in {where}, found NaN or infinity (first in the example at position "
+                    f"{at}); clean the data"
+                )
+        found += [hashlib.blake2b(one, digest_size=_DIGEST_BYTES).digest() for one in np.ascontiguousarray(chunk)]
+        start += len(chunk)
+    return np.frombuffer(b"".join(found), f"S{_DIGEST_BYTES}")
+
+
+def check_numbers(examples: Examples, labels: np.ndarray | None, where: str) -> None:
+    """Refuse what cannot be examples, or has not a label for each.
+
+    Raises:
+        InputError: As said.
+    """
+    if len(examples.shape) < 2 or 0 in examples.shape or examples.dtype.kind not in "buif":
+        raise InputError(
+            f"expected numbers [images, …] in {where}, found {examples.dtype} of shape {list(examples.shape)}; "
+            "one image is an array of its own"
+        )
+    if labels is not None and len(labels) != len(examples):
+        raise InputError(
+            f"expected {len(examples)} labels for the examples in {where}, found {len(labels)}; each has one"
+        )
+
+
+def check_alike(parts: Mapping[str, Examples]) -> None:
+    """Refuse parts that one model cannot take.
+
+    Args:
+        parts: By what a message calls them.
+
+    Raises:
+        InputError: Their examples have different shapes, or whole numbers here and fractions there.
+    """
+    (first, one), *others = parts.items()
+    for name, other in others:
+        if one.shape[1:] != other.shape[1:]:
+            raise InputError(
+                f"examples in {first} have the shape {list(one.shape[1:])}, those in {name} {list(other.shape[1:])}; "
+                "one model takes one shape: bring them to the same"
+            )
+        if (one.dtype.kind == "f") != (other.dtype.kind == "f"):
+            raise InputError(
+                f"{first} holds {one.dtype}, {name} {other.dtype}: one --scale cannot be right for both; "
+                "store them alike"
+            )
+
+
+def check_preprocessing(examples: Examples, preprocessing: Preprocessing) -> None:
+    """Refuse a mean or standard deviation per channel where there are other numbers of channels.
+
+    Raises:
+        InputError: As said.
+    """
+    channels = examples.shape[-1]
+    for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
+        if len(values) not in (0, 1, channels):
+            raise InputError(
+                f"--{name} expects one number, or one for each of the {channels} values of the last axis of "
+                f"{list(examples.shape[1:])}, found {len(values)}"
+            )
+
+
+def check_training(labels: np.ndarray, digests: np.ndarray, classes: int, names: tuple[str, ...]) -> list[str]:
+    """Whether anything can be learned from training data.
+
+    Args:
+        labels: int64 or float32 [n].
+        digests: Of the examples, [n].
+        classes: How many there are; 0 for values.
+        names: Of the classes; may be empty.
+
+    Returns:
+        Warnings.
+
+    Raises:
+        InputError: All examples are alike, or all labels.
+    """
+    if (digests == digests[0]).all():
+        raise InputError(f"all {len(digests)} training images are alike; check how the data were written")
+    if (labels == labels[0]).all():
+        raise InputError(
+            f"all {len(labels)} training labels are {_named(labels[0], names)}; a model is trained on two classes or "
+            "more, or on values that differ"
+        )
+    if not classes:
+        return []
+    if classes > max(10, len(labels)):
+        raise InputError(
+            f"{len(labels)} training labels go up to {classes - 1}, more classes than examples; number the classes "
+            "from 0, or store values to predict as floats (24.0)"
+        )
+    missing = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
+    if not len(missing):
+        return []
+    shown = ", ".join(_named(one, names) for one in missing[:_NAMED]) + ("…" if len(missing) > _NAMED else "")
+    return [f"{len(missing)} of {classes} classes have no training examples: {shown}"]
+
+
+def check_overlap(digests: Mapping[str, np.ndarray]) -> list[str]:
+    """Whether test examples were trained on, by hash of their content.
+
+    A few repetitions are usual in data that people collected (CIFAR-10 has them, a table of few columns cannot do
+    without) and bound the error of the accuracy by their share: a warning with the count. A test part that is training
+    data as a whole says nothing about new data: an error.
+
+    Args:
+        digests: Of the examples of ``train``, ``validation`` and ``test``.
+
+    Returns:
+        Warnings.
+
+    Raises:
+        InputError: All of test is in the other parts, or all of validation in the training part.
+    """
+    train, validation = digests["train"], digests["validation"]
+    known = {
+        "test": ("training or validation", np.concatenate([train, validation]), "accuracy"),
+        "validation": ("training", train, "accuracy on it, by which files are chosen,"),
+    }
+    warnings = []
+    for name, (others, seen, figure) in known.items():
+        shared, total = int(np.isin(digests[name], seen).sum()), len(digests[name])
+        if shared == total:
+            raise InputError(
+                f"all {total} {name} examples are in the {others} data as well, so that they say nothing about new "
+                "ones; give others, or remove what is there twice"
+            )
+        if shared:
+            warnings.append(
+                f"{shared} of {total} {name} examples ({shared / total:.2%}) are in the {others} data as well: "
+                f"{figure} may be too high by up to that share"
+            )
+    return warnings
+
+
+def _named(label: np.generic, names: tuple[str, ...]) -> str:
+    return names[int(label)] if names else f"{label}"

@@ -1,0 +1,47 @@
+"""Keras model files: any kind in, and those of the run folder.
+
+The run folder holds HDF5 files, which have no dates and so are reproducible byte for byte, and for models that could
+not be rebuilt layer by layer SavedModel folders of one frozen graph, which are too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from optkit.store import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAVED_MODEL = ".saved_model"
+
+
+def save(model: Any, path: Path) -> None:
+    """Write a tf_keras model without optimizer state, atomically.
+
+    Args:
+        model: The model; one of a single frozen graph for a folder.
+        path: A file that ends in ``.h5``, or a folder ``NAME.saved_model``.
+
+    Raises:
+        InputError: A folder is asked for and the model is no frozen graph, or one of over 2 GiB.
+    """
+    if path.suffix == SAVED_MODEL:
+        from optkit.keras_models.saved_model import save_folder
+
+        save_folder(model, path)
+        return
+    write_atomically(path, lambda temporary: model.save(str(temporary), include_optimizer=False, save_format="h5"))
+
+
+def load(path: Path) -> Any:
+    """Read a model that ``save`` wrote; quantize-aware layers of tensorflow-model-optimization are known."""
+    if path.suffix == SAVED_MODEL:
+        from optkit.keras_models.saved_model import load_folder
+
+        return load_folder(path)
+    import tensorflow_model_optimization as tfmot
+    import tf_keras
+
+    with tfmot.quantization.keras.quantize_scope():
+        return tf_keras.models.load_model(str(path), compile=False)

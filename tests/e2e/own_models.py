@@ -1,0 +1,92 @@
+"""Makes, in a process of its own, models as users have them: trained with current Keras on pictures of their own.
+
+The pictures are MNIST's, dark on bright, in colour, 20×20: no other data set is to be had here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from optkit import data
+
+TRAIN, TEST = 3_000, 1_000
+
+
+def pictures(images: np.ndarray) -> np.ndarray:
+    """uint8 [n, 20, 20, 3]: bright paper, dark ink, each channel another tint."""
+    small = images[:, 4:24, 4:24].astype(np.float32)
+    tints = np.array([0.9, 0.7, 0.5], np.float32)
+    return (255 - small[..., None] * tints).astype(np.uint8)
+
+
+def arrays() -> dict[str, np.ndarray]:
+    """x_train, y_train, x_test, y_test."""
+    mnist = data.load("mnist")
+    train, test = mnist.train.first(TRAIN), mnist.test.first(TEST)
+    return {
+        "x_train": pictures(train.images[:]),
+        "y_train": train.labels,
+        "x_test": pictures(test.images[:]),
+        "y_test": test.labels,
+    }
+
+
+def make(folder: Path) -> None:
+    """Write the data and the models."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    found = arrays()
+    np.savez(folder / "digits.npz", **found)
+    real, labels = found["x_train"] / np.float32(255), found["y_train"]
+
+    image = keras.Input((20, 20, 3), name="picture")
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="conv")(image)
+    branch = keras.layers.Conv2D(8, 3, padding="same", name="branch")(x)
+    x = keras.layers.ReLU(name="relu")(keras.layers.BatchNormalization(momentum=0.8, name="norm")(x + branch * 0.5))
+    x = keras.layers.AveragePooling2D(2, name="pool")(keras.layers.Conv2D(16, 3, strides=2, name="conv_2")(x))
+    x = keras.layers.Dense(32, activation="relu", name="dense")(keras.layers.Flatten(name="flatten")(x))
+    model = keras.Model(image, keras.layers.Dense(10, activation="softmax", name="digit")(x), name="own")
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.optimizer.learning_rate = 3e-3
+    model.fit(real, labels, batch_size=64, epochs=4, verbose=0)
+    model.save(folder / "own.keras")
+    model.export(folder / "own_saved", verbose=False)
+
+    # Itself rescales, gives logits, and tells even from odd digits with one output.
+    parity = keras.Sequential(
+        [
+            keras.Input((20, 20, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(64, activation="relu", name="hidden"),
+            keras.layers.Dense(1, name="odd"),
+        ]
+    )
+    parity.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    parity.fit(found["x_train"], labels % 2, batch_size=64, epochs=4, verbose=0)
+    parity.save(folder / "odd.keras")
+    np.savez(folder / "odd.npz", **{k: v % 2 if k[0] == "y" else v for k, v in found.items()})
+
+    # How much ink there is, from a table of 20 columns: the means of the rows.
+    table = np.concatenate([255 - found["x_train"].mean(axis=(2, 3)), found["y_train"][:, None]], axis=1)
+    table[:, -1] = table[:, :-1].mean(axis=1) * 0.1 + 0.5
+    np.savetxt(
+        folder / "ink.csv",
+        table,
+        delimiter=",",
+        header=",".join([*(f"row_{i}" for i in range(20)), "ink"]),
+        comments="",
+        fmt="%.6f",
+    )
+    ink = keras.Sequential([keras.Input((20,)), keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1)])
+    ink.compile(keras.optimizers.Adam(1e-2), "mse")
+    ink.fit(table[:, :-1] / 255, table[:, -1], epochs=15, verbose=0)
+    ink.save(folder / "ink.keras")
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

@@ -1,0 +1,142 @@
+"""Models and data of the user's own: what Keras 3 saves goes in, every file comes out, and a Keras 3 file again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import optkit, report_of
+
+SHORT = ("--recipe", "int8", "--recipe", "prune:epochs=1,sparsity=0.5,learning_rate=0.001+int8")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with models and data of the user's own."""
+    folder = tmp_path_factory.mktemp("own")
+    subprocess.run([sys.executable, str(Path(__file__).with_name("own_models.py")), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(own: Path) -> Path:
+    """A finished run on a Keras 3 model."""
+    folder = own / "run"
+    arguments = ("own.keras", "--data", "digits.npz", "--scale", "1/255", "--out", str(folder))
+    result = optkit("compress", *arguments, *SHORT, cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+def in_keras(script: str, *arguments: str) -> str:
+    """What a script prints in a process of its own."""
+    return subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_keras_3_model_comes_out_in_every_format(run: Path) -> None:
+    names = {"fp32", "int8", "finetune+fp32", "prune+int8"}
+    wanted = {f"{name}.{suffix}" for name in names for suffix in ("tflite", "onnx")}
+    assert {path.name for path in (run / "artifacts").iterdir()} == wanted
+    report = report_of(run)
+    assert {variant["status"] for variant in report["variants"]} == {"ok"}
+    # MNIST's own test images; the model was trained for seconds.
+    assert min(variant["accuracy"]["top1"] for variant in report["variants"]) > 0.6
+    assert report["data"]["calibration"]["disjoint_from_test"] is True
+
+
+def test_the_files_answer_as_keras_does(own: Path, run: Path) -> None:
+    script = (
+        "import sys, keras, numpy as np\n"
+        "data = np.load(sys.argv[2]); model = keras.saving.load_model(sys.argv[1])\n"
+        "answers = model.predict(data['x_test'] / np.float32(255), verbose=0).argmax(axis=1)\n"
+        "print((answers == data['y_test']).sum())"
+    )
+    right = int(in_keras(script, str(own / "own.keras"), str(own / "digits.npz")))
+    found = [one["accuracy"]["correct"] for one in report_of(run)["variants"] if one["name"] == "fp32"]
+    assert found == [right, right]
+
+
+def test_compressed_models_are_keras_3_files_too(own: Path, run: Path) -> None:
+    script = (
+        "import sys, keras, numpy as np\n"
+        "given, back = (keras.saving.load_model(path) for path in sys.argv[1:3])\n"
+        "images = np.load(sys.argv[3])['x_test'][:200] / np.float32(255)\n"
+        "print(abs(given.predict(images, verbose=0) - back.predict(images, verbose=0)).max())\n"
+        "pruned = keras.saving.load_model(sys.argv[4])\n"
+        "print((pruned.get_layer('dense').kernel.numpy() == 0).mean())"
+    )
+    models = [str(run / "models" / f"{name}.keras") for name in ("baseline", "prune")]
+    difference, zeros = in_keras(script, str(own / "own.keras"), models[0], str(own / "digits.npz"), models[1]).split()
+    assert float(difference) < 1e-5
+    assert float(zeros) == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_manifest_says_how_images_are_fed(run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["preprocessing"]["scale"] == 1 / 255
+    assert manifest["task"]["kind"] == "multiclass"
+
+
+def test_images_of_0_to_255_for_a_model_of_0_to_1_are_refused(own: Path, tmp_path: Path) -> None:
+    arguments = ("own.keras", "--data", "digits.npz", "--out", str(tmp_path / "run"), *SHORT)
+    result = optkit("compress", *arguments, cwd=own)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "--scale 1/255" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_rebuilt_runs_what_needs_no_training(own: Path, tmp_path: Path) -> None:
+    arguments = ("own_saved", "--data", "digits.npz", "--scale", "1/255", "--out", str(tmp_path / "run"))
+    result = optkit("compress", *arguments, *SHORT, cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = report_of(tmp_path / "run")
+    assert {variant["name"] for variant in report["variants"]} == {"fp32", "int8"}
+    skipped = {one["name"]: one["reason"] for one in report["skipped"]}
+    assert {"finetune+fp32", "prune+int8"} == set(skipped)
+    assert "training" in skipped["prune+int8"]
+
+
+def test_a_binary_model_with_logits_that_rescales_itself(own: Path, tmp_path: Path) -> None:
+    arguments = ("odd.keras", "--data", "odd.npz", "--metric", "AUC", "--out", str(tmp_path / "run"))
+    result = optkit("compress", *arguments, *SHORT, cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = report_of(tmp_path / "run")
+    assert {variant["status"] for variant in report["variants"]} == {"ok"}
+    assert report["task"] == {"kind": "binary", "outputs": "logits", "size": 1, "metrics": ["AUC"]}
+    for variant in report["variants"]:
+        assert np.shape(variant["accuracy"]["confusion"]) == (2, 2)
+        assert variant["accuracy"]["top1"] > 0.8
+        assert 0.8 < variant["metrics"]["keras"]["test"]["values"]["AUC"] <= 1
+
+
+def test_regression_from_a_table(own: Path, tmp_path: Path) -> None:
+    arguments = ("ink.keras", "--data", "ink.csv", "--scale", "1/255", "--out", str(tmp_path / "run"))
+    result = optkit("compress", *arguments, *SHORT, cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = report_of(tmp_path / "run")
+    assert {variant["status"] for variant in report["variants"]} == {"ok"}
+    for variant in report["variants"]:
+        assert variant["accuracy"] is None
+        assert variant["errors"]["mae"] < 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.keras", "--data", "digits.npz"], "nowhere.keras"),
+        (["own.keras", "--data", "nowhere.npz"], "nowhere.npz"),
+        (["own.keras"], "20"),
+        (["digits.npz", "--data", "digits.npz"], "digits.npz"),
+        (["own.keras", "--data", "odd.npz", "--scale", "1/0"], "--scale"),
+    ],
+)
+def test_what_does_not_fit_is_refused(own: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = optkit("compress", *arguments, "--out", str(tmp_path / "run"), cwd=own)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()
