@@ -110,7 +110,7 @@ def _benchmark_some(paths: Sequence[Path], bench: Bench) -> Iterator[Result]:
             ["benchmark", *map(str, paths), *quick, "--out", str(at.out)],
             at,
             [bench.outside, *{path.parent for path in paths}],
-            seconds=MOST_SECONDS * len(paths),
+            seconds=WORK_SECONDS if len(paths) == 1 else MOST_SECONDS * len(paths),
         )
         found = _verdicts(at.out / "report.json") if outcome.exit_code in {0, 4} and not outcome.faults else {}
     whole = outcome.faults or any("sign of life" in reason for _, reason in found.values())
@@ -121,9 +121,9 @@ def _benchmark_some(paths: Sequence[Path], bench: Bench) -> Iterator[Result]:
         return
     for path in paths:
         faults = list(outcome.faults)
-        if outcome.seconds > MOST_SECONDS and len(paths) == 1:
-            faults.append(f"took {outcome.seconds:.0f} s")
         ok, reason = found.get(path.resolve(), (False, outcome.stderr.strip()[-300:]))
+        if not ok and outcome.seconds > MOST_SECONDS and len(paths) == 1:
+            faults.append(f"took {outcome.seconds:.0f} s to refuse it")
         if not ok and not reason:
             faults.append("refused without a reason")
         verdict = FAULT if faults else ACCEPTED if ok else REFUSED

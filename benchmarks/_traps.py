@@ -193,7 +193,7 @@ def _archive(folder: Path, name: str, members: dict[str, bytes | tuple[bytes, in
 
 def write_zip(path: Path, members: dict[str, bytes | tuple[bytes, int]]) -> None:
     """A compressed archive of these members; a pair stands for bytes with so many zeros behind them."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for member, content in members.items():
             head, zeros = (content, 0) if isinstance(content, bytes) else content
             with archive.open(member, "w", force_zip64=True) as stream:

@@ -145,32 +145,36 @@ class Tried(NamedTuple):
         return [result for result in self.results if result.verdict == FAULT]
 
 
-def attack(name: str, bench: Bench, *, share: float = 1.0, ways: Iterable[str] | None = None) -> Tried:
+def attack(
+    name: str, bench: Bench, *, count: int | None = None, traps: bool = True, ways: Iterable[str] | None = None
+) -> Tried:
     """Make the files of a format and take them along its ways.
 
     Args:
         name: The format.
         bench: Where.
-        share: Of its mutated files.
+        count: How many mutated files; as many as the table says when ``None``.
+        traps: Whether the files made by hand are tried as well.
         ways: Names of ways; all when ``None``.
     """
     wanted = FORMATS[name]
     folder = bench.scratch / "in" / name
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    made = wanted.traps(folder, bench.outside, bench.samples) if wanted.traps else ()
-    traps = {trap.path: trap.name for trap in made}
-    mutated = list(_mutated(wanted, folder, bench, max(1, round(wanted.mutated * share))))
+    made = wanted.traps(folder, bench.outside, bench.samples) if wanted.traps and traps else ()
+    by_hand = {trap.path: trap.name for trap in made}
+    mutated = list(_mutated(wanted, folder, bench, wanted.mutated if count is None else count))
     results: list[Result] = []
     for way in wanted.ways:
         if ways is not None and way.name not in ways:
             continue
-        paths = [*(traps if way.traps else ()), *mutated[:: way.every]]
+        paths = [*(by_hand if way.traps else ()), *mutated[:: way.every]]
         for result in way.go(paths, bench):
             known = result
-            if way.judged and result.path in traps and result.verdict == ACCEPTED:
+            if way.judged and result.path in by_hand and result.verdict == ACCEPTED:
                 known = result._replace(verdict=FAULT, detail=f"a trap was taken for sound: {result.detail}")
             results.append(known)
-    return Tried(name, len(mutated), traps, results)
+    return Tried(name, len(mutated), by_hand, results)
 
 
 def _mutated(wanted: Format, folder: Path, bench: Bench, count: int) -> Iterator[Path]:

@@ -149,12 +149,13 @@ def _settle_names(graph: Any) -> None:
 
     TensorFlow numbers them through the process, and keeps one definition for a name.
     """
+    for node in _all_nodes(graph):
+        node.ClearField("experimental_debug_info")
+        for private in [key for key in node.attr if key.startswith("_")]:
+            del node.attr[private]
     if not graph.library.function:
         return
     graph.library.function.sort(key=lambda one: _without_counters(one.signature.name))
-    for node in _all_nodes(graph):
-        for private in [key for key in node.attr if key.startswith("_")]:
-            del node.attr[private]
     count = range(len(graph.library.function))
     _rename(graph, [f"body_{index}" for index in count])
     digest = hashlib.sha256(graph.SerializeToString(deterministic=True)).hexdigest()[:16]
@@ -243,6 +244,7 @@ def _port_name(name: str) -> str:
 def _layer_class() -> Any:
     import tensorflow as tf
     import tf_keras
+    from tensorflow.python.eager import context
 
     class FrozenGraph(tf_keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
         """Computes a frozen graph: all inputs in one list, all outputs in one."""
@@ -258,6 +260,10 @@ def _layer_class() -> Any:
 
         def _import(self, given: list[Any]) -> list[Any]:
             tensors = [tensor for _, tensor in self.frozen.outputs]
+            # Importing tells only the graph that is being built about the bodies of loops.
+            for body in self.frozen.graph.library.function:
+                if not context.context().has_function(body.signature.name):
+                    context.context().add_function_def(body)
             sources = {tensor: one for (_, tensor), one in zip(self.frozen.inputs, given, strict=True)}
             found: list[Any] = tf.graph_util.import_graph_def(
                 self.frozen.graph, input_map=sources, return_elements=tensors, name="graph"

@@ -19,7 +19,7 @@ SOURCE = "https://github.com/onnx/onnx/blob/main/docs/IR.md"
 FORMAT = "onnx"
 
 # What a message raises whose parts do not fit together: unknown types, missing attributes, wrong sizes.
-_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError, RecursionError)
+_DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError, RecursionError)
 # Activations in a row that a runtime fuses into what is before them; a file may have any number.
 _MOST_FUSED = 4
 

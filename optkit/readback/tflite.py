@@ -30,7 +30,7 @@ _PARSER_ERRORS = (
     ValueError,
     TypeError,
     KeyError,
-    OverflowError,
+    ArithmeticError,
     AttributeError,
     AssertionError,
     MemoryError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,18 @@ def results(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     backwards = dict(reversed(saved.items()))
     jobs = [
         Job("make", f"{JOBS}:make_files", {"folder": str(folder)}),
-        Job("honest", f"{JOBS}:take_in", {"cases": in_folder(folder, honest)}, after=("make",)),
-        Job("refused", f"{JOBS}:take_in", {"cases": in_folder(folder, refused)}, after=("make",)),
+        Job(
+            "honest",
+            f"{JOBS}:take_in",
+            {"cases": in_folder(folder, honest), "target": str(out / "honest.json")},
+            after=("make",),
+        ),
+        Job(
+            "refused",
+            f"{JOBS}:take_in",
+            {"cases": in_folder(folder, refused), "target": str(out / "refused.json")},
+            after=("make",),
+        ),
         Job("save", f"{JOBS}:save", {"cases": saved, "folder": str(out / "first")}, after=("make",)),
         Job("again", f"{JOBS}:save", {"cases": backwards, "folder": str(out / "second")}, after=("make",)),
         Job("run", f"{JOBS}:run_keras", {"folder": str(folder), "files": RUN}, after=("make",)),
@@ -109,7 +120,11 @@ def results(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         jobs.append(Job(f"export {Path(path).name}", f"{JOBS}:export_all", arguments, after=("make",)))
     environment = {**WORKER_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parent)}
     with Workers(PRELOAD, environment, out / "log.txt") as pool:
-        return pool.run(jobs, cores=2, on_event=lambda *_: None)
+        found = pool.run(jobs, cores=2, on_event=lambda *_: None)
+    for name in ("honest", "refused"):
+        if not isinstance(found[name], Failure):
+            found[name] = json.loads((out / f"{name}.json").read_text())
+    return found
 
 
 def in_folder(folder: Path, cases: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
@@ -179,9 +194,10 @@ def test_a_frozen_graph_goes_into_every_precision(results: dict[str, Any], file:
     assert found.pop("reloaded") == 0
     assert found.pop("eager") < 1e-6
     assert found.pop("names")[0]
-    assert len(found) == 9
+    assert len(found) == (7 if file == "loops" else 9)
     for name, difference in found.items():
         limit = {"fp32": 1e-5, "fp16": 5e-3}.get(name.split()[1], 0.05)
+        # The loop's numbers are raw ones of up to 10, not probabilities.
         assert difference < limit * (20 if file == "loops" else 1), name
 
 

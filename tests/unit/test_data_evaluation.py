@@ -69,7 +69,7 @@ def test_labels_with_a_point_are_values(tmp_path: Path) -> None:
 
 def test_images_alone_have_no_labels(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", IMAGES)
-    assert load(str(tmp_path / "images.npy")).test.labels is None
+    assert load_evaluation(str(tmp_path / "images.npy")).test.labels is None
     for number, image in enumerate(IMAGES):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
     (tmp_path / "images.npy").unlink()

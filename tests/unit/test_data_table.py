@@ -35,6 +35,11 @@ def test_a_header_may_be_there_or_not(tmp_path: Path, header: tuple[str, ...]) -
         assert np.array_equal(part.labels, rows[:, 0] % 3 != 0)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_field(tmp_path: Path) -> None:
+    dataset = data.load(written(tmp_path, "\ufeff" + ROWS[0], *ROWS[1:]))
+    assert len(dataset.train.labels) + len(dataset.validation.labels) + len(dataset.test.labels) == 60
+
+
 @pytest.mark.parametrize("target", ["kind", "2"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_the_target_by_name_or_number(tmp_path: Path, target: str, delimiter: str) -> None:
