@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from optkit.cli import preprocessing
 from optkit.errors import InputError, PartialError
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ AFTER_INTERRUPT = "no report was written."
 @click.option(
     "--data",
     metavar="NAME|FILE",
-    help="mnist, or a .npz with x_test and y_test (x_val and y_val for a recommendation), or a .npy of images. "
-    "Without it inputs are generated and accuracy is not measured.",
+    help="mnist, or your own: .npz, .npy, a folder of images, .csv; validation data in it give a recommendation. "
+    "Without --data inputs are generated and accuracy is not measured.",
 )
-@click.option("--scale", type=float, help="Multiply the images of a data file, e.g. by 0.00392156862745098.")
+@preprocessing.options
+@click.option("--target", metavar="COLUMN", help="Column of a table that holds the labels (default: the last).")
 @click.option("--threads", default="1", metavar="N[,N...]", help="Threads; several give a scaling table (default 1).")
 @click.option("--batch", default="1", metavar="B[,B...]", help="Images in a call; several give a curve (default 1).")
 @click.option("--baseline", type=click.Path(path_type=Path), help="Reference of its format (default the first file).")
@@ -61,6 +63,7 @@ def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **
 
     options["threads"] = _numbers("--threads", options["threads"])
     options["batch"] = _numbers("--batch", options["batch"])
+    given = options | preprocessing.settings(options)
     target = None if json_path in {None, "-"} else Path(str(json_path))
     if target is not None:
         store.check_can_write(target, "--json")
@@ -68,7 +71,7 @@ def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **
         with Display() as display:
             report = benchmark(
                 files,
-                Options(**options),
+                Options(**{name: value for name, value in given.items() if value is not None}),
                 command=shlex.join(["optkit", *sys.argv[1:]]),
                 log=log,
                 on_event=display.update,

@@ -8,15 +8,13 @@ from typing import Any
 
 import click
 
+from optkit.cli import preprocessing
 from optkit.errors import PartialError
 
 # Options that are passed on as settings when they were given; the rest have their own parameter.
 SETTINGS = (
     "model",
     "data",
-    "scale",
-    "resize",
-    "channels",
     "target",
     "calibration",
     "custom_objects",
@@ -44,11 +42,7 @@ REPEATED = ("skip_layers", "allow", "metrics")
     metavar="DATA",
     help="Your own data: .npz, two .npy, a folder of images, or .csv; else a data set of optkit (default mnist).",
 )
-@click.option("--scale", metavar="S", help="Factor of raw values, e.g. 1/255 (default: used as they are).")
-@click.option("--mean", metavar="LIST", help="Subtracted after scaling: one value, or one per channel.")
-@click.option("--std", metavar="LIST", help="Divides after that: one value, or one per channel.")
-@click.option("--resize", metavar="HEIGHTxWIDTH", help="Size that pictures are brought to.")
-@click.option("--channels", metavar="grey|rgb|bgr", help="Channels that pictures are brought to.")
+@preprocessing.options
 @click.option("--target", metavar="COLUMN", help="Column of a table that holds the labels (default: the last).")
 @click.option("--calibration", metavar="DATA", help="Other data to calibrate with (default: of the training part).")
 @click.option(
@@ -112,16 +106,13 @@ def command(recipes: tuple[str, ...], out: str | None, **options: Any) -> None:
     nothing that is there and intact.
     """
     from optkit.cli.progress import Display
-    from optkit.data._preprocessing import read_numbers
     from optkit.pipeline.run import compress, run_folder
     from optkit.pipeline.settings import resolve
     from optkit.report import terminal
 
     settings = {name: options[name] for name in SETTINGS if options[name] is not None}
     settings |= {name: list(options[name]) for name in REPEATED if options[name]}
-    settings |= {
-        name: read_numbers(f"--{name}", options[name]) for name in ("mean", "std") if options[name] is not None
-    }
+    settings |= preprocessing.settings(options)
     if "formats" in settings:
         settings["formats"] = [name.strip() for name in settings["formats"].split(",") if name.strip()]
     folder = run_folder(resolve(settings, recipes)[0], out)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from optkit.cli import preprocessing
 from optkit.errors import InputError
 
 AFTER_INTERRUPT = "nothing was written."
@@ -15,11 +17,7 @@ AFTER_INTERRUPT = "nothing was written."
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
 @click.option("--data", "source", required=True, metavar="D", help="mnist, or your own data, as in optkit compress.")
-@click.option("--scale", metavar="S", help="Multiply raw values by this, e.g. 1/255.")
-@click.option("--mean", metavar="M[,M...]", help="Then subtract this: one value, or one per channel.")
-@click.option("--std", metavar="S[,S...]", help="Then divide by this, likewise.")
-@click.option("--resize", metavar="HxW", help="Bring pictures to this size.")
-@click.option("--channels", type=click.Choice(["grey", "rgb", "bgr"]), help="Order or number of channels.")
+@preprocessing.options
 @click.option("--target", metavar="COLUMN", help="Column of a table that holds the labels.")
 @click.option("--first", default=10, show_default=True, metavar="N", help="How many changed answers to list.")
 @click.option("--layers/--no-layers", default=True, help="Look for the first layer where the two part (default).")
@@ -29,15 +27,11 @@ def command(
     b: Path,
     *,
     source: str,
-    scale: str | None,
-    mean: str | None,
-    std: str | None,
-    resize: str | None,
-    channels: str | None,
     target: str | None,
     first: int,
     layers: bool,
     json_path: str | None,
+    **fed: Any,
 ) -> None:
     """Which test images .tflite, .onnx or .keras files A and B answer differently, and where they begin to differ.
 
@@ -48,7 +42,6 @@ def command(
 
     from optkit import store
     from optkit.data import DataSpec
-    from optkit.data._preprocessing import declared, read_numbers
     from optkit.pipeline import diff_data
     from optkit.pipeline.diff import diff
     from optkit.report import difference, difference_text
@@ -58,14 +51,7 @@ def command(
     target_file = None if json_path in {None, "-"} else Path(str(json_path))
     if target_file is not None:
         store.check_can_write(target_file, "--json")
-    preprocessing = declared(
-        scale,
-        () if mean is None else read_numbers("--mean", mean),
-        () if std is None else read_numbers("--std", std),
-        resize,
-        channels,  # type: ignore[arg-type]  # click took one of these words
-    )
-    spec = DataSpec(source, preprocessing=preprocessing, target=target)
+    spec = DataSpec(source, preprocessing=preprocessing.declared(fed), target=target)
     with Console(stderr=True).status("Reading") as status:
         found = diff(
             a,

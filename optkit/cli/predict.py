@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from optkit.cli import preprocessing
 from optkit.errors import PartialError
 
 AFTER_INTERRUPT = "nothing was written."
@@ -15,11 +17,7 @@ AFTER_INTERRUPT = "nothing was written."
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
 @click.option("--top", default=3, show_default=True, help="How many classes to show of each picture.")
-@click.option("--scale", metavar="S", help="Multiply pixels (0 to 255) by this, e.g. 1/255.")
-@click.option("--mean", metavar="M[,M...]", help="Then subtract this: one value, or one per channel.")
-@click.option("--std", metavar="S[,S...]", help="Then divide by this, likewise.")
-@click.option("--resize", metavar="HxW", help="Bring pictures to this size without keeping their aspect.")
-@click.option("--channels", type=click.Choice(["grey", "rgb", "bgr"]), help="Order or number of channels.")
+@preprocessing.options
 @click.option(
     "--invert/--no-invert",
     default=None,
@@ -31,13 +29,9 @@ def command(
     images: tuple[Path, ...],
     *,
     top: int,
-    scale: str | None,
-    mean: str | None,
-    std: str | None,
-    resize: str | None,
-    channels: str | None,
     invert: bool | None,
     json_path: str | None,
+    **fed: Any,
 ) -> None:
     """Class and probability that a .tflite, .onnx or .keras file gives PNG or JPEG pictures.
 
@@ -45,7 +39,6 @@ def command(
     those of the run's manifest.json beside the file, else what the file itself tells, else 0 to 1.
     """
     from optkit import store
-    from optkit.data._preprocessing import declared, read_numbers
     from optkit.pipeline.predict import predict
     from optkit.report import prediction
 
@@ -55,13 +48,7 @@ def command(
     found = predict(
         file,
         images,
-        declared=declared(
-            scale,
-            () if mean is None else read_numbers("--mean", mean),
-            () if std is None else read_numbers("--std", std),
-            resize,
-            channels,  # type: ignore[arg-type]  # click took one of these words
-        ),
+        declared=preprocessing.declared(fed),
         invert=invert,
         top=top,
     )

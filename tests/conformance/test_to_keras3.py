@@ -27,12 +27,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("out")
     jobs = [Job("refuse", f"{JOBS}:refuse", {})]
     for turn in ("first", "second"):
-        (out / turn).mkdir()
         for number, group in enumerate(GROUPS):
             # A message to here is short: three models at a time.
             names = list(group if turn == "first" else group[::-1])
             for start in range(0, len(names), 3):
-                arguments = {"names": names[start : start + 3], "folder": str(out / turn)}
+                folder = out / turn / f"{number} {start}"
+                folder.mkdir(parents=True)
+                arguments = {"names": names[start : start + 3], "folder": str(folder)}
                 jobs.append(Job(f"{turn} {number} {start}", f"{JOBS}:bring_out", arguments))
     environment = {**WORKER_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parent)}
     with Workers(PRELOAD, environment, out / "log.txt") as pool:
