@@ -41,7 +41,7 @@ FAMILIES: dict[str, tuple[int, bool]] = {
 }
 CLASSES = 100
 IMAGES = 128
-FILES = [(file_format, precision) for file_format in ("tflite", "onnx") for precision in ("fp32", "int8")]
+FILES = ("fp32.tflite", "int8.tflite", "fp32.onnx", "int8.onnx")
 SEED = 20
 
 
@@ -189,7 +189,9 @@ def measure(family: str) -> FamilyFigures:
     values = next(random_inputs(source))
     differences = layer_differences(source_steps(source, values), rebuilt.model, values)
     logits = _logits(source, unseen)
-    mutants = [_is_rejected(source, rebuilt.model, *one, unseen, logits) for one in _mutants(rebuilt.model)]
+    mutants = [
+        _is_rejected(source, rebuilt.model, *one, unseen=unseen, logits=logits) for one in _mutants(rebuilt.model)
+    ]
     return FamilyFigures(
         family=family,
         side=side,
@@ -203,10 +205,7 @@ def measure(family: str) -> FamilyFigures:
         mutants_found=sum(rejected for rejected, _ in mutants),
         mutants_snr_db=max(ratio for _, ratio in mutants),
         rebuild_seconds=rebuild_seconds,
-        files={
-            f"{precision}.{file_format}": _file(rebuilt.model, file_format, precision, calibration, unseen, logits)
-            for file_format, precision in FILES
-        },
+        files={name: _file(rebuilt.model, name, calibration, unseen, logits) for name in FILES},
     )
 
 
@@ -240,6 +239,7 @@ def _is_rejected(
     model: Any,
     kernel: Any,
     change: Callable[[np.ndarray], np.ndarray],
+    *,
     unseen: np.ndarray,
     logits: np.ndarray,
 ) -> tuple[bool, float]:
@@ -260,16 +260,15 @@ def _is_rejected(
         kernel.assign(good)
 
 
-def _file(
-    model: Any, file_format: str, precision: str, calibration: np.ndarray, unseen: np.ndarray, logits: np.ndarray
-) -> FileFigures:
+def _file(model: Any, name: str, calibration: np.ndarray, unseen: np.ndarray, logits: np.ndarray) -> FileFigures:
     from optkit import registry, runtimes
     from optkit.exporters import ExportJob
     from optkit.schema import Recipe, Step
 
+    precision, file_format = name.split(".")
     job = ExportJob(Recipe(precision, (Step(precision),)), calibration)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"{precision}.{file_format}")
+        path = Path(folder, name)
         started = time.monotonic()
         registry.by_format("exporters", file_format).export(job, model, path)
         seconds = time.monotonic() - started

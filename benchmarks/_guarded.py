@@ -73,6 +73,8 @@ def run(arguments: Sequence[str], at: Place, watched: Sequence[Path] = (), *, se
     before = listing(at, watched)
     started = time.monotonic()
     environment = {**os.environ, "HOME": str(at.root / "home"), "TMPDIR": str(at.root / "tmp")}
+    # Not a package that optkit brings along; where it is installed, Keras imports it, and it makes a list of fonts.
+    environment |= {"MPLCONFIGDIR": str(at.root.parent / "matplotlib")}
     out, err = at.root / "stdout", at.root / "stderr"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks._applications import CLASSES, FAMILIES, IMAGES, FamilyFigures
+from benchmarks._applications import CLASSES, FAMILIES, FILES, IMAGES, FamilyFigures
 from benchmarks._result import Figure, write
 from optkit.errors import nearest
 
@@ -22,15 +22,16 @@ LIMIT_FP32 = 1e-4
 LIMIT_INT8 = 6.0
 WHAT_IT_MEANS = """\
 Weights are random, so that nothing is downloaded, and alive: each weight and each statistic of batch normalization is
-set so that activations keep unit scale, and images differ in their logits. *Difference* is that of the rebuilt model from
-the Keras 3 model, in float32, over the largest value: of the logits, and of the layer where it is largest. *Mutants* are
-kernels negated or with two channels swapped, one at a time; the comparison must reject each.
+set so that activations keep unit scale, and images differ in their logits. *Difference* is that of the rebuilt model
+from the Keras 3 model, in float32, over the largest value: of the logits, and of the layer where it is largest.
+*Mutants* are kernels negated or with two channels swapped, one at a time; the comparison must reject each.
 
-*SNR* is the power of what the logits say about an image (their distance from the mean over images) over the power of the
-error, on {images} images that calibration has not seen. The limit for int8 is {limit:g} dB, a quarter of the signal's power:
-rounding a tensor to 8 bits by its largest values costs it about 38 dB, {layers} such tensors in a row leave about 20 dB if
-errors merely add up, and random weights, unlike trained ones, make errors grow from layer to layer. A file that is wrong
-has less: an answer that ignores the image has 0 dB, another network's has -3 dB, and the best mutant here has {mutant:.1f} dB.
+*SNR* is the power of what the logits say about an image (their distance from the mean over images) over the power of
+the error, on {images} images that calibration has not seen. The limit for int8 is {limit:g} dB, a quarter of the
+signal's power: rounding a tensor to 8 bits by its largest values costs it about 38 dB, {layers} such tensors in a row
+leave about 20 dB if errors merely add up, and random weights, unlike trained ones, make errors grow from layer to
+layer. A file that is wrong has less: an answer that ignores the image has 0 dB, another network's has -3 dB, and the
+best mutant here has {mutant:.1f} dB.
 """
 
 
@@ -106,13 +107,12 @@ def _row(row: FamilyFigures) -> str:
 
 def _table(rows: list[FamilyFigures]) -> str:
     heads = ["family", "input", "layers", "parameters", "difference: logits", "any layer", "mutants rejected"]
-    kinds = ("fp32.tflite", "int8.tflite", "fp32.onnx", "int8.onnx")
-    heads += [f"{kind} {figure}" for kind in kinds for figure in ("bytes", "SNR, dB")]
+    heads += [f"{kind} {figure}" for kind in FILES for figure in ("bytes", "SNR, dB")]
     lines = [f"| {' | '.join(heads)} |", f"| --- | --- {'| --: ' * (len(heads) - 2)}|"]
     for row in rows:
         cells = [row.family, f"{row.side}×{row.side}×3", f"{row.layers}", f"{row.parameters:,}"]
         cells += [f"{row.difference:.1e}", f"{row.layer_difference:.1e}", f"{row.mutants_found} of {row.mutants}"]
-        for kind in kinds:
+        for kind in FILES:
             cells += [f"{row.files[kind].file_bytes:,}", f"{row.files[kind].snr_db:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     mutant = max((row.mutants_snr_db for row in rows), default=float("nan"))

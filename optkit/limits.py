@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 VARIABLE = "OPTKIT_MEMORY_LIMIT"
 """Takes the place of the memory limit, such as ``16G``, where an honest file needs more."""
 
+SURROUNDINGS = {"KERAS_HOME": os.devnull, "KERAS_BACKEND": "tensorflow"}
+"""For the environment of such processes: Keras reads settings from the user's home folder, which would change what
+comes out, and leaves a file there. In a place that is no folder it finds and leaves nothing."""
+
 # TensorFlow with a small model keeps 0.6 GiB of data, the other runtimes a tenth of it.
 _LEAST_MEMORY_BYTES = 3 << 30
 # A runtime keeps weights as they are in the file, unpacked, packed for its kernels, and copied while it optimizes.

@@ -96,7 +96,7 @@ class Workers:
             # -P: a file json.py in the user's folder must not take the place of Python's.
             root = str(Path(__file__).resolve().parent.parent)
             self._scratch.mkdir(exist_ok=True)
-            given = {**os.environ, **self._environment, "TMPDIR": str(self._scratch)}
+            given = {**os.environ, **limits.SURROUNDINGS, **self._environment, "TMPDIR": str(self._scratch)}
             path = os.pathsep.join(filter(None, [root, given.get("PYTHONPATH")]))
             with self._log.open("ab") as log:
                 self._process = subprocess.Popen(

@@ -138,13 +138,15 @@ def _inputs_of(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> lis
 @contextlib.contextmanager
 def in_float32(model: Any) -> Iterator[None]:
     """Let every layer of a Keras 3 model compute in float32 for a while; its own policies come back after."""
+    import keras
     from keras.src.backend.common.variables import AutocastScope
 
     layers = [layer for layer in model._flatten_layers() if "float" in layer.compute_dtype]  # noqa: SLF001
-    policies = [(layer, layer.dtype_policy) for layer in layers if layer.compute_dtype != "float32"]
+    # The setter of the public attribute would quantize, or write into a policy that layers share.
+    policies = [(layer, layer._dtype_policy) for layer in layers if layer.compute_dtype != "float32"]  # noqa: SLF001
     try:
         for layer, _ in policies:
-            _set_policy(layer, "float32")
+            _set_policy(layer, keras.DTypePolicy("float32"))
         # Weights of another type are read as float32.
         with AutocastScope("float32"):
             yield
@@ -154,7 +156,7 @@ def in_float32(model: Any) -> Iterator[None]:
 
 
 def _set_policy(layer: Any, policy: Any) -> None:
-    layer.dtype_policy = policy
+    layer._dtype_policy = policy  # noqa: SLF001  # see above
     # Normalization keeps its statistics in the type that it computes in.
     if hasattr(layer, "finalize_state") and layer.built:
         layer.finalize_state()

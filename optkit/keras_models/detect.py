@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from optkit.errors import InputError
 from optkit.keras_models import _limits
+from optkit.keras_models._members import check_sum, open_member
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,7 +111,9 @@ def _archive(path: Path) -> Found:
             raise _limits.refused(path, f"its {CONFIG} takes {archive.getinfo(CONFIG).file_size:,} bytes")
         metadata = json.loads(archive.read(METADATA))
         config = _limits.parse_config(archive.read(CONFIG), path)
-        with archive.open(WEIGHTS) as stream, h5py.File(stream, "r") as weights:
+        # Keras itself takes weights whose bits have changed.
+        check_sum(archive, WEIGHTS)
+        with open_member(archive, path, WEIGHTS) as stream, h5py.File(stream, "r") as weights:
             elements = _limits.check_h5(weights, path)
     version = str(metadata["keras_version"])
     # Nothing of the optimizer, loss or metrics is used.

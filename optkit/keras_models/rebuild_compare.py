@@ -82,7 +82,9 @@ def check_layers(source: Any, apply: Apply, constant: Callable[[Any], Any]) -> N
 
     def both(node: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         expected = keras.tree.flatten(_graph.at_inference(node.operation, args, kwargs))
-        given, named = keras.tree.map_structure(constant_or_tensor(node), (args, kwargs))
+        symbols = node.arguments
+        given = keras.tree.map_structure(settle, symbols.args, args)
+        named = {key: keras.tree.map_structure(settle, symbols.kwargs[key], value) for key, value in kwargs.items()}
         found = keras.tree.flatten(apply(node, given, named))
         for one, other in zip(expected, found, strict=True):
             apart = difference(np.asarray(one), np.asarray(other))
@@ -93,13 +95,8 @@ def check_layers(source: Any, apply: Apply, constant: Callable[[Any], Any]) -> N
                 )
         return expected
 
-    def constant_or_tensor(node: Any) -> Callable[[Any], Any]:
-        kinds = iter(keras.tree.flatten((node.arguments.args, node.arguments.kwargs)))
-
-        def settle(value: Any) -> Any:
-            return value if isinstance(next(kinds), keras.KerasTensor) else constant(value)
-
-        return settle
+    def settle(symbol: Any, value: Any) -> Any:
+        return value if isinstance(symbol, keras.KerasTensor) else constant(value)
 
     with _graph.in_float32(source):
         _graph.walk(source, _tensors(next(random_inputs(source))), both)

@@ -7,14 +7,12 @@ SavedModel folder of one file with no dates and no random fingerprint; its bytes
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import shutil
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optkit.errors import InputError
-from optkit.store import TEMPORARY_PREFIX, write_bytes
+from optkit.store import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -286,7 +284,7 @@ def frozen_of(model: Any) -> Frozen | None:
 
 
 def save_folder(model: Any, path: Path) -> None:
-    """Write a wrapped model as a SavedModel folder under a temporary name, and rename it.
+    """Write a wrapped model as a SavedModel folder; its one file is there whole or not at all.
 
     Raises:
         InputError: The model is no wrapped one, or is over the 2 GiB of a SavedModel without variables.
@@ -316,16 +314,8 @@ def save_folder(model: Any, path: Path) -> None:
         content = proto.SerializeToString(deterministic=True)
     except ValueError as error:
         raise InputError(f"the model takes over 2 GiB, the most that a frozen graph can ({error})") from error
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        write_bytes(temporary / _FILE, content)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    path.mkdir(parents=True, exist_ok=True)
+    write_bytes(path / _FILE, content)
 
 
 def load_folder(path: Path) -> Any:

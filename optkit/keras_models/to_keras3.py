@@ -70,15 +70,26 @@ def save_keras3(model: Any, path: Path) -> list[str]:
 
 
 def _without_dates(path: Path) -> None:
-    """Write a ``.keras`` archive again without the time of day in its headers and metadata."""
+    """Write a ``.keras`` archive again without the time of day and addresses of memory."""
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in sorted(archive.namelist())}
     metadata = json.loads(contents["metadata.json"])
     metadata.pop("date_saved", None)
     contents["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
+    contents["config.json"] = json.dumps(_numbered(json.loads(contents["config.json"]), {})).encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, content in contents.items():
             archive.writestr(zipfile.ZipInfo(name, _NO_DATE), content)
+
+
+def _numbered(value: Any, numbers: dict[int, int]) -> Any:
+    """Objects that layers share are known by their address: number them in the order in which they come instead."""
+    if isinstance(value, dict):
+        return {
+            key: numbers.setdefault(one, len(numbers) + 1) if key == "shared_object_id" else _numbered(one, numbers)
+            for key, one in value.items()
+        }
+    return [_numbered(one, numbers) for one in value] if isinstance(value, list) else value
 
 
 def _converted(model: Any) -> tuple[Any, list[str]]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optkit import runtimes
+from optkit import limits, runtimes
 from optkit.errors import InputError
 from optkit.measure.fresh_process import WorkerDiedError, converse
+from optkit.measure.one_answer import alive
 from optkit.problem import Task
 from optkit.quality import Accuracy, AccuracyValidation, Flip
 from optkit.statistics import compare_answers, wilson_interval
@@ -77,6 +78,7 @@ def session_answers(
             session.feed(native[position : position + 1])
             session.invoke()
             rows.append(session.fetch()[0])
+            alive()
         outputs = np.stack(rows)
         if not several and outputs.shape[1:] != (1,):
             raise InputError(
@@ -147,7 +149,7 @@ def fresh_answers(path: Path, images_npy: Path, *, log: Path, threads: int = 1) 
         npy = Path(scratch) / "answers.npy"
         job = {"file": str(path), "images": str(images_npy), "answers": str(npy), "threads": threads}
         try:
-            told = list(converse("optkit.measure.accuracy_worker", job, log))
+            told = list(converse("optkit.measure.accuracy_worker", job, log, limits.patience_seconds(path)))
         except WorkerDiedError as error:
             raise InputError(f"{path} cannot be run: {error}; see {log}") from error
         if not told or told[-1]["event"] != "done":

@@ -63,7 +63,7 @@ def converse(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stream,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **limits.SURROUNDINGS, "PYTHONPATH": path},
             # Ctrl-C must reach only this process, which ends the worker below.
             start_new_session=True,
         )

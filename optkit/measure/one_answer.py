@@ -5,17 +5,34 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+import time
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from optkit.errors import OptkitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# The asking process takes a worker that is busy for some seconds without a word to hang.
+_SECONDS_BETWEEN_SIGNS = 1.0
+_channel: IO[str] | None = None
+_last_sign = 0.0
+
+
+def alive() -> None:
+    """Say that a long job goes on; to be called after each of its steps, which says so once a second at most."""
+    global _last_sign  # noqa: PLW0603  # the process has one conversation
+    now = time.monotonic()
+    if _channel is not None and now - _last_sign > _SECONDS_BETWEEN_SIGNS:
+        _last_sign = now
+        _channel.write('{"event": "alive"}\n')
+        _channel.flush()
+
 
 def answer(run: Callable[[dict[str, Any]], dict[str, Any]]) -> NoReturn:
     """Run the job on standard input, answer with one JSON line on what was standard output, and end the process."""
-    channel = os.fdopen(os.dup(1), "w")
+    global _channel  # noqa: PLW0603  # as above
+    _channel = channel = os.fdopen(os.dup(1), "w")
     # Whatever the runtimes print goes to the log, not into the conversation.
     os.dup2(2, 1)
     try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from optkit import readback, runtimes
 from optkit.errors import InputError
-from optkit.measure.one_answer import answer
+from optkit.measure.one_answer import alive, answer
 from optkit.pipeline.confidence import meaning_in_file
 
 # Keras computes every image alone, so that a batch only saves time; a file quantized dynamically does not.
@@ -48,6 +48,7 @@ def _outputs(session: runtimes.Session, images: np.ndarray, batch: int) -> np.nd
         session.feed(session.to_native(np.array(images[start : start + batch])))
         session.invoke()
         rows.append(session.from_native(session.fetch()))
+        alive()
     return np.concatenate(rows)
 
 

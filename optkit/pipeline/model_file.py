@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optkit import limits
 from optkit.errors import InputError, nearest
 from optkit.measure.fresh_process import WorkerDiedError, converse
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".tflite", ".onnx", ".keras", ".h5")
 # What a TensorFlow SavedModel folder has in it.
 SAVED_MODEL = "saved_model.pb"
-# TensorFlow alone takes ten seconds to start on a busy machine; none of these jobs is silent for much longer.
-SILENCE_SECONDS = 120.0
+# Of a Keras file so many inputs are in a call.
+MOST_IN_A_CALL = 64
 
 
 def kind(path: Path, *, suffixes: Sequence[str] = SUFFIXES, folder: bool = True) -> str:
@@ -59,7 +60,7 @@ def ask(module: str, job: dict[str, Any], subject: str) -> dict[str, Any]:
 
     Args:
         module: The worker, which answers once.
-        job: What it is to do.
+        job: What it is to do; ``file`` is the model's path.
         subject: What the job is about, for the message.
 
     Raises:
@@ -79,6 +80,7 @@ def tell(module: str, job: dict[str, Any], subject: str) -> Iterator[dict[str, A
     """
     with tempfile.TemporaryDirectory(prefix="optkit-") as scratch:
         try:
-            yield from converse(module, job, Path(scratch) / "log.txt", SILENCE_SECONDS)
+            patience = limits.patience_seconds(Path(job["file"]), batch=MOST_IN_A_CALL)
+            yield from converse(module, job, Path(scratch) / "log.txt", patience)
         except WorkerDiedError as error:
             raise InputError(f"{subject} cannot be used: {error}; the file is damaged, or its runtime is") from error

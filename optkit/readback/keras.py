@@ -9,6 +9,7 @@ import numpy as np
 
 from optkit.errors import InputError
 from optkit.keras_models import detect
+from optkit.keras_models._members import open_member
 from optkit.readback import Constant, ModelFacts, Operator
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ def read(path: Path) -> ModelFacts:
         size = path.stat().st_size
         layers = found.config["config"].get("layers", [])
         constants: list[Constant] = []
-        with zipfile.ZipFile(path) as archive, archive.open(detect.WEIGHTS) as stream, h5py.File(stream, "r") as tree:
+        with (
+            zipfile.ZipFile(path) as archive,
+            open_member(archive, path, detect.WEIGHTS) as stream,
+            h5py.File(stream, "r") as tree,
+        ):
             tree.visititems(lambda name, node: _collect(name, node, constants))
         operators = tuple(Operator(one["class_name"], _name(one), None, (), ()) for one in layers)
     except _DAMAGE as error:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from optkit.problem import Task
+    from optkit.readback import ModelFacts
     from optkit.verify.parity import Limits
 
 # Of 1,000 images, at least one shows a fault that one image in 200 has, with 99.3 % probability. Where there are
@@ -81,19 +82,23 @@ def verify_file(
 
     file_format = path.suffix.lstrip(".")
     registry.by_format("runtimes", file_format)
+    facts: ModelFacts | None = None
+    unread = []
+    try:
+        facts = readback.read(path)
+    except InputError as error:
+        unread.append(Check("can be read back", passed=False, observed=str(error), limit=None, unit=""))
+    stored = 0 if facts is None else sum(constant.role == "weight" for constant in facts.constants)
     parity, checks = _behaviour(
         path,
         images,
         reference,
-        limits=limits_for(precision, quantization_aware=quantization_aware),
+        limits=limits_for(precision, quantization_aware=quantization_aware, kernels=stored),
         task=task,
         available=len(images) if available is None else available,
     )
-    try:
-        facts = readback.read(path)
-    except InputError as error:
-        checks.append(Check("can be read back", passed=False, observed=str(error), limit=None, unit=""))
-        return Verification(parity, checks)
+    if facts is None:
+        return Verification(parity, checks + unread)
     wanted_io = integer_io if integer_io and integer_io != "float" and file_format != "onnx" else "float32"
     checks += structure.checks(facts, precision=precision, io_type=wanted_io, float_layers=float_layers)
     if source_ports is not None:

@@ -197,11 +197,18 @@ def test_category_encoding(mode: str, tmp_path: Path) -> None:
     check(source, tmp_path)
 
 
+@pytest.mark.parametrize("mode", ["int", "one_hot"])
+def test_discretization(mode: str, tmp_path: Path) -> None:
+    given = keras.Input((4 if mode == "int" else 1,), name="given")
+    layer = layers.Discretization(bin_boundaries=[-0.5, 0.0, 1.0], output_mode=mode, name="bins")
+    check(keras.Model(given, layer(given), name="net"), tmp_path)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_multi_head_attention(causal: bool, tmp_path: Path) -> None:
     query, value = keras.Input((5, 6), name="query"), keras.Input((7, 6), name="value")
     layer = layers.MultiHeadAttention(2, 3, value_dim=4, dropout=0.1, name="attention")
-    x = layer(query, value, use_causal_mask=causal)
+    x = layer(query=query, value=value, use_causal_mask=causal)
     more = layers.MultiHeadAttention(2, 3, output_shape=5, name="own")
     x, scores = more(x, x, return_attention_scores=True)
     source = alive(keras.Model([query, value], [x, scores], name="net"))

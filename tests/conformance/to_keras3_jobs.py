@@ -111,7 +111,8 @@ def _sequences() -> Any:
     x = layers.MultiHeadAttention(2, 4, name="attention")(x, x)
     x = layers.Bidirectional(layers.LSTM(3, return_sequences=True), name="both")(x)
     x = layers.GRU(4, name="gru")(layers.TimeDistributed(layers.Dense(3), name="each")(x))
-    return Model(words, [x, layers.Dense(1, activation="sigmoid", name="yes")(x)], name="sequences")
+    outputs = [x, layers.Dense(1, activation="sigmoid", name="yes")(x)]
+    return importing_jobs.alive(Model(words, outputs, name="sequences"))
 
 
 def _rebuilt(build: Callable[[], Any]) -> Callable[[], Any]:
@@ -132,7 +133,8 @@ def _net3() -> Any:
 def _mobile() -> Any:
     import keras
 
-    return keras.applications.MobileNetV3Small(input_shape=(32, 32, 3), weights=None, classes=10)
+    network = keras.applications.MobileNetV3Small(input_shape=(32, 32, 3), weights=None, classes=10)
+    return importing_jobs.alive(network)
 
 
 MODELS: dict[str, Callable[[], Any]] = {
@@ -156,7 +158,9 @@ def bring_out(tell: Tell, *, names: list[str], folder: str) -> list[dict[str, An
 
     found = []
     for name in names:
+        # Names of layers that their author did not name count through the process.
         tf_keras.backend.clear_session()
+        keras.backend.clear_session()
         tf_keras.utils.set_random_seed(1)
         model = MODELS[name]()
         path = Path(folder) / f"{name}.keras"

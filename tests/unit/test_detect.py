@@ -134,6 +134,15 @@ def test_an_honest_compressed_archive_is_taken(tmp_path: Path) -> None:
     assert identify(tmp_path / "x.keras").elements == 15
 
 
+def test_a_flipped_bit_of_the_weights_is_noticed(tmp_path: Path) -> None:
+    path = made.keras_file(tmp_path / "x.keras")
+    content = path.read_bytes()
+    one = np.ones((4, 3), np.float32).tobytes()
+    assert content.count(one) == 1
+    path.write_bytes(content.replace(one, b"\x01" + one[1:]))
+    assert "CRC" in refusal(path)
+
+
 def test_deep_and_long_configurations(tmp_path: Path) -> None:
     deep = "[" * 200 + "]" * 200
     assert "deeper than 100" in refusal(made.keras_file(tmp_path / "deep.keras", f'{{"config": {deep}}}'))

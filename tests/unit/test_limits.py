@@ -191,3 +191,12 @@ def test_onnx_runtime_leaves_nothing_in_the_home_folder_and_tells_nobody(tmp_pat
     )
     assert done.stdout == "imported\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def surroundings(tell: Tell) -> list[str | None]:  # noqa: ARG001
+    """What Keras would be told."""
+    return [os.environ.get(name) for name in limits.SURROUNDINGS]
+
+
+def test_keras_neither_reads_nor_leaves_settings_in_the_home_folder(tmp_path: Path) -> None:
+    assert in_a_worker(tmp_path, "surroundings", opens=None) == [os.devnull, "tensorflow"]
