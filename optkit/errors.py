@@ -42,6 +42,10 @@ class InternalError(OptkitError):
     exit_code = 70
 
 
+# A network can have hundreds of layers, and a message is one line.
+_MOST_CHOICES = 60
+
+
 def nearest(word: str, choices: list[str]) -> str:
     """A hint for a misspelt name: the near matches, else all choices.
 
@@ -54,4 +58,6 @@ def nearest(word: str, choices: list[str]) -> str:
     close = difflib.get_close_matches(word, choices, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(close)}?"
-    return f"choose one of {', '.join(choices)}"
+    shown = choices[:_MOST_CHOICES]
+    rest = f" or {len(choices) - len(shown)} more" if len(choices) > len(shown) else ""
+    return f"choose one of {', '.join(shown)}{rest}"

@@ -223,7 +223,8 @@ def _child(channel: int, message: dict[str, Any]) -> None:
         _say(channel, {"event": "returned", "job": job, "value": value})
     except BaseException as error:  # noqa: BLE001  # whatever happened must reach the asking process
         traceback.print_exc()
-        text = str(error) if isinstance(error, OptkitError) else " ".join(str(error).split())[:500]
+        # The pipe takes lines of some length only; the log has all of it.
+        text = " ".join(str(error).split())[: 2000 if isinstance(error, OptkitError) else 500]
         kind, code = type(error).__name__, getattr(error, "exit_code", 70)
         if limited is not None and limits.out_of_memory(f"{kind}: {text}"):
             text = limits.explained(f"{message['opens']} needs more memory than it may have: {kind} {text}", limited)

@@ -143,7 +143,7 @@ def _model_job(plan: Plan, model: ModelStage, common: dict[str, Any]) -> Job:
         arguments = common | own | {"threads": _cores()}
         given = plan.settings.model is not None
         function = "optkit.pipeline.importing:import_model" if given else "optkit.pipeline.stages:train_baseline"
-        return Job(f"train {model.name}", function, arguments, (), _cores())
+        return Job(f"train {model.name}", function, arguments, (), _cores(), opens=plan.settings.model or "")
     threads = max(1, _cores() // TRAINED_AT_ONCE)
     parent = plan.model(model.parent)
     own |= {"parent_key": parent.key, "parent_name": parent.name, "steps": msgspec.to_builtins(model.steps)}

@@ -16,7 +16,7 @@ import msgspec
 
 from optkit import data, registry, store
 from optkit.data._calibration import choose
-from optkit.errors import InputError
+from optkit.errors import InputError, nearest
 from optkit.pipeline.settings import Settings
 from optkit.problem import Task
 from optkit.schema import KernelExpectation, LayerNote, Recipe, Step
@@ -150,12 +150,12 @@ def check_skipped(settings: Settings, model: Any) -> None:
     """Stop at a layer to skip that is not there.
 
     Raises:
-        InputError: With the layers that are.
+        InputError: With the nearest that are.
     """
     layers = [layer.name for layer in model.layers]
     for wanted in settings.skip_layers:
         if wanted not in layers:
-            raise InputError(f"--skip-layer {wanted!r} matches no layer; the model has {', '.join(layers)}")
+            raise InputError(f"--skip-layer {wanted!r} matches no layer of the model: {nearest(wanted, layers)}")
 
 
 def first_result(model: Any, task: Task) -> dict[str, Any]:
