@@ -117,6 +117,11 @@ def for_import(model: Path) -> Limits:
     return for_files([model])._replace(processor_seconds=math.ceil(seconds))
 
 
+def beyond_now(limits: Limits) -> Limits:
+    """The same limits, where memory that this process has already does not count: what it was forked with."""
+    return limits._replace(memory_bytes=limits.memory_bytes + _data_bytes())
+
+
 def set_for(pid: int, limits: Limits) -> None:
     """Limit a process that this one may limit, or this one itself with ``pid`` 0; never more than it has already."""
     wanted_of = {
@@ -199,6 +204,14 @@ def _from_environment() -> int | None:
     if match is None or int(match[1]) == 0:
         raise InputError(f"{VARIABLE} expects a number of bytes such as 16G, found {text!r}; set it so or not at all")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def _data_bytes() -> int:
+    """What this process has of the memory that ``RLIMIT_DATA`` counts."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _bytes(path: Path) -> int:

@@ -32,6 +32,9 @@ from optkit.errors import EnvironmentFailedError, InputError, InternalError, Opt
 
 Tell = Callable[[dict[str, Any]], None]
 
+# Errors of these packages about a stranger's model are the model's.
+_FRAMEWORKS = {"keras", "tensorflow", "tf_keras"}
+
 
 class Job(NamedTuple):
     """One call of ``function`` (``module:function``) in a fresh process, after the jobs named in ``after``.
@@ -210,14 +213,15 @@ def _child(channel: int, message: dict[str, Any]) -> None:
     """Run one job in a forked child and leave without running the server's clean-up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     job = message["name"]
-    limited = limits.for_import(Path(message["opens"])) if message["opens"] else None
+    limited = None
 
     def tell(event: dict[str, Any]) -> None:
         _say(channel, {"event": "progress", **event, "job": job})
 
     try:
-        if limited is not None:
-            limits.set_for(0, limited)
+        if message["opens"]:
+            limited = limits.for_import(Path(message["opens"]))
+            limits.set_for(0, limits.beyond_now(limited))
         module, _, function = message["function"].partition(":")
         value = getattr(importlib.import_module(module), function)(tell, **message["arguments"])
         _say(channel, {"event": "returned", "job": job, "value": value})
@@ -226,13 +230,26 @@ def _child(channel: int, message: dict[str, Any]) -> None:
         # The pipe takes lines of some length only; the log has all of it.
         text = " ".join(str(error).split())[: 2000 if isinstance(error, OptkitError) else 500]
         kind, code = type(error).__name__, getattr(error, "exit_code", 70)
-        if limited is not None and limits.out_of_memory(f"{kind}: {text}"):
-            text = limits.explained(f"{message['opens']} needs more memory than it may have: {kind} {text}", limited)
-            kind, code = InputError.__name__, InputError.exit_code
+        if limited is not None:
+            kind, text, code = _about_the_file(message["opens"], error, (kind, text, code), limited)
         _say(channel, {"event": "failed", "job": job, "kind": kind, "message": text, "exit_code": code})
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _about_the_file(
+    path: str, error: BaseException, told: tuple[str, str, int], limited: limits.Limits
+) -> tuple[str, str, int]:
+    """Kind, message and exit code of a failure: bad input where memory ran out or the network itself failed."""
+    kind, text, _ = told
+    if limits.out_of_memory(f"{kind}: {text}"):
+        text = limits.explained(f"{path} needs more memory than it may have: {kind} {text}", limited)
+    elif type(error).__module__.partition(".")[0] in _FRAMEWORKS:
+        text = f"{path} cannot be run: {kind}: {text[:300]}; save the model again, or get it from its author"
+    else:
+        return told
+    return InputError.__name__, text, InputError.exit_code
 
 
 def _reap(channel: int, children: dict[int, dict[str, Any]]) -> None:

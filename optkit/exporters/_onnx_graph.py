@@ -149,6 +149,31 @@ def fuse_bias(model: ModelProto) -> ModelProto:
     return model
 
 
+def keep_zero_padding(model: ModelProto) -> ModelProto:
+    """Say of each MaxPool that it pads nothing itself, where something else does.
+
+    ONNX Runtime's PadFusion moves the zeros of a Pad into the MaxPool that follows, which pads with minus infinity:
+    wherever all values are negative the answer is another one (ResNet50V2: 16 dB of signal over error). It leaves a
+    MaxPool alone that has ``auto_pad``.
+    """
+    if all(node.op_type != "Pad" for node in model.graph.node):
+        return model
+    for node in model.graph.node:
+        if (
+            node.op_type == "MaxPool"
+            and not any(_attribute(node, "pads", ()))
+            and not _attribute(node, "auto_pad", b"")
+        ):
+            _keep(node.attribute, [item for item in node.attribute if item.name != "pads"])
+            node.attribute.append(helper.make_attribute("auto_pad", "VALID"))
+    return model
+
+
+def _attribute(node: NodeProto, name: str, default: Any) -> Any:
+    found = [helper.get_attribute_value(item) for item in node.attribute if item.name == name]
+    return found[0] if found else default
+
+
 def unsign_activations(model: ModelProto) -> ModelProto:
     """Int8 activations become uint8, 128 higher, with the same real values; weights stay int8.
 

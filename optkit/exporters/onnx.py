@@ -7,6 +7,7 @@ bit with XNNPACK's kernels.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,10 @@ def _converted(job: ExportJob, model: Any) -> ModelProto:
     ]
     try:
         converted: ModelProto
-        converted, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=job.opset)
+        with _grouped_convolutions_in_the_open(model):
+            converted, _ = tf2onnx.convert.from_keras(
+                model, input_signature=signature, opset=job.opset, custom_op_handlers={"Erfc": (_erfc, [])}
+            )
     except ValueError as error:
         raise InputError(f"tf2onnx cannot convert the model: {' '.join(str(error).split())[:300]}") from error
     known = layer_names(model)
@@ -115,6 +119,32 @@ def _converted(job: ExportJob, model: Any) -> ModelProto:
         names = {f"{node.op_type} (layer {next(iter(_layers(node, known)), node.name)})" for node in unknown}
         raise InputError(f"ONNX has no operator for {', '.join(sorted(names))}: replace it in the model")
     return _name_merged(converted, known)
+
+
+@contextlib.contextmanager
+def _grouped_convolutions_in_the_open(model: Any) -> Iterator[None]:
+    """Let tf_keras write a convolution in groups as one, not within a compiled function, which tf2onnx cannot open."""
+    hidden = "_jit_compiled_convolution_op"
+    layers = [layer for layer in model.submodules if hasattr(layer, hidden) and layer.groups > 1]
+    try:
+        for layer in layers:
+            setattr(layer, hidden, layer.convolution_op)
+        yield
+    finally:
+        for layer in layers:
+            delattr(layer, hidden)
+
+
+def _erfc(context: Any, node: Any, _name: str, _args: list[Any]) -> None:
+    """TensorFlow's exact GELU holds this operator, which tf2onnx does not know: 1 - erf(x)."""
+    import numpy as np
+
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    context.remove_node(node.name)
+    one = context.make_const(f"{node.name}_one", np.array(1, np.float32))
+    erf = context.make_node("Erf", [node.input[0]], shapes=shapes, dtypes=dtypes, name=f"{node.name}_erf")
+    inputs = [one.output[0], erf.output[0]]
+    context.make_node("Sub", inputs, outputs=node.output, shapes=shapes, dtypes=dtypes, name=node.name)
 
 
 def _float16(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelProto:
@@ -291,7 +321,7 @@ def _finish(made: ModelProto, model: Any) -> ModelProto:
 
     outputs = [source_name(name) for name in model.output_names]
     named = _onnx_graph.name_ports(made, model.input_names, outputs)
-    return _onnx_graph.settle_names(_onnx_graph.tidy(named, model.name))
+    return _onnx_graph.settle_names(_onnx_graph.tidy(_onnx_graph.keep_zero_padding(named), model.name))
 
 
 def _check(job: ExportJob, finished: ModelProto, model: Any) -> list[LayerNote]:

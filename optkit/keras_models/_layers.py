@@ -12,6 +12,8 @@ from optkit.keras_models._layers_config import translated, weights_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+
     from optkit.keras_models._parts import Parts
 
     Convert = Callable[..., Any]
@@ -66,22 +68,64 @@ def convert(parts: Parts, source: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def same(parts: Parts, source: Any, *args: Any, **kwargs: Any) -> Any:
-    """The tf_keras class of the same name; an activation that it lacks is made of layers that follow."""
-    import keras
+    """The tf_keras class of the same name."""
     import tf_keras
 
     target = getattr(tf_keras.layers, type(source).__name__)
+    call = (args, kwargs)
+    return _applied(parts, source, target, configured=translated, weights=lambda: weights_of(source), call=call)
+
+
+def _applied(
+    parts: Parts,
+    source: Any,
+    target: type,
+    *,
+    configured: Callable[[Parts, Any, type], dict[str, Any]],
+    weights: Callable[[], list[np.ndarray]],
+    call: tuple[tuple[Any, ...], dict[str, Any]],
+) -> Any:
+    """A layer with its weights; an activation that tf_keras lacks is made of layers that follow."""
+    import keras
+
     activation = getattr(source, "activation", None)
     follows: Any = activation
     if activation is not None and not isinstance(activation, keras.Layer):
+        # Before its configuration is read: Keras would write out a function of the user's own.
         follows = name_of(parts, activation)
-    config = translated(parts, source, target)
+    config = configured(parts, source, target)
     if activation is not None:
         config["activation"] = NATIVE.get(follows, "linear")
         follows = None if follows in NATIVE else follows
-    made = parts.layer(target, weights=lambda: weights_of(source), **config)
-    result = made(*args, **accepted(parts, target, kwargs))
+    args, kwargs = call
+    result = parts.layer(target, weights=weights, **config)(*args, **accepted(parts, target, kwargs))
     return result if follows is None else activate(parts, follows, result, "activation")
+
+
+def _convolution(parts: Parts, source: Any, x: Any, **kwargs: Any) -> Any:
+    """Conv2D; with a group for each channel it is a depthwise convolution, which every converter knows as such."""
+    import tf_keras
+
+    channels = x.shape[-1]
+    strides, dilation = (set(value) for value in (source.strides, source.dilation_rate))
+    fits = len(strides) == 1 and (dilation == {1} or strides == {1}) and source.data_format == "channels_last"
+    if source.groups == 1 or source.groups != channels or not fits:
+        return same(parts, source, x, **kwargs)
+
+    def configured(parts: Parts, source: Any, _target: type) -> dict[str, Any]:
+        config = translated(parts, source, tf_keras.layers.Conv2D)
+        del config["groups"]
+        config["depth_multiplier"] = config.pop("filters") // channels
+        for kind in ("regularizer", "constraint"):
+            config[f"depthwise_{kind}"] = config.pop(f"kernel_{kind}")
+        return config
+
+    def weights() -> list[np.ndarray]:
+        kernel, *bias = weights_of(source)
+        return [kernel.reshape(*kernel.shape[:2], channels, -1), *bias]
+
+    target = tf_keras.layers.DepthwiseConv2D
+    return _applied(parts, source, target, configured=configured, weights=weights, call=((x,), kwargs))
 
 
 def accepted(parts: Parts, target: type, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +172,7 @@ _OWN: dict[str, Convert] = {
     "Activation": _activation,
     "AdditiveAttention": special.attention,
     "Attention": special.attention,
+    "Conv2D": _convolution,
     "CustomScaleLayer": special.scaled_residual,
     "Identity": _identity,
     "LayerScale": special.layer_scale,

@@ -67,14 +67,17 @@ def import_model(
     answered = model.predict(dataset.real(raw, shape), batch_size=100, verbose=0)
     task = _task(dataset, answered, outputs.output_kind(model), wanted)
     check_outputs(dataset, task.size if task.kind == "multiclass" else max(2, task.classes))
-    warnings = data_range.judge(
-        lambda images: model.predict(images.reshape(len(images), *shape), batch_size=100, verbose=0),
-        raw,
-        labels,
-        task,
-        dataset.preprocessing,
-        allowed="range" in wanted.allow,
-    )
+    warnings = data_range.judge_answers(answered, labels, task, dataset.class_names, source=dataset.name)
+    # Numbers that a model looks up, such as those of words, are not to be scaled.
+    if not _looks_up(model):
+        warnings += data_range.judge(
+            lambda images: model.predict(images.reshape(len(images), *shape), batch_size=100, verbose=0),
+            raw,
+            labels,
+            task,
+            dataset.preprocessing,
+            allowed="range" in wanted.allow,
+        )
     result = first_result(model, task) | {
         "post_training_only": imported.post_training_only,
         "source": imported.source,
@@ -84,12 +87,22 @@ def import_model(
     finish_model(Path(folder), key, name, model, dataset, started=started, result=result)
 
 
+def _looks_up(model: Any) -> bool:
+    return any(type(layer).__name__ == "Embedding" for layer in model.layers)
+
+
 def _check_ports(model: Any, settings: Settings) -> None:
     if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.output_shape) != 2:
         raise InputError(
             f"expected a model with one input and one output [batch, values], {settings.model} has inputs "
             f"{[list(port.shape) for port in model.inputs]}, outputs {[list(port.shape) for port in model.outputs]}: "
             "optkit has no way to feed or judge these; cut out the part that answers one image"
+        )
+
+    if not model.inputs[0].dtype.is_floating:
+        raise InputError(
+            f"expected a model of real inputs, {settings.model} takes {model.inputs[0].dtype.name}: models that look "
+            "whole numbers up are not compressed; give the part after the Embedding layer"
         )
 
 

@@ -6,6 +6,7 @@ word, images of zeros 11 %. Both are found here, before any work is done.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,6 +32,12 @@ WIDTH_FACTOR = 4.0
 LEAST_CORRELATION = 0.3
 CORRELATION_SHARE = 0.5
 _TINY = 1e-12
+# The smallest pictures that are laid out flat: 8×8.
+_FEWEST_PIXELS = 64
+# Fewer examples say nothing about chance.
+_FEWEST_JUDGED = 50
+_NAMES_SHOWN = 10
+_SWAPPED = 0.1
 
 
 class Candidate(NamedTuple):
@@ -78,18 +85,18 @@ def judge(
         InputError: Another scaling is much better, and that was not allowed.
     """
     own = predict(to_real(raw, declared))
+    # Where one class has most examples, answering it alone is right that often.
+    common = _most_common_share(labels, task)
     if not np.isfinite(own).all():
         raise InputError(
             "the model gives NaN or infinity on the training data; give data scaled as in its training (--scale)"
         )
     best: tuple[float, str] | None = None
-    for candidate in candidates(declared):
-        gain = _gain(own, predict(to_real(raw, candidate.preprocessing)), labels, task)
+    for candidate in candidates(declared) if _may_be_pixels(raw) else []:
+        other = predict(to_real(raw, candidate.preprocessing))
+        gain = _gain(own, other, labels, task, common)
         if gain is not None and (best is None or gain > best[0]):
-            best = (
-                gain,
-                f"{_quality(predict(to_real(raw, candidate.preprocessing)), labels, task)} with {candidate.options}",
-            )
+            best = gain, f"{_quality(other, labels, task)} with {candidate.options}"
     if best is None:
         return []
     low, high = float(np.min(raw)), float(np.max(raw))
@@ -166,7 +173,49 @@ def _correlation(images: np.ndarray) -> float | None:
     return float(np.corrcoef(left, right)[0, 1])
 
 
-def _gain(own: np.ndarray, other: np.ndarray, labels: np.ndarray, task: Task) -> float | None:
+def judge_answers(
+    outputs: np.ndarray, labels: np.ndarray, task: Task, class_names: tuple[str, ...], *, source: str
+) -> list[str]:
+    """Whether a model answers labelled training data better than its commonest class would.
+
+    Args:
+        outputs: Of the float model, float32 [n, task.size].
+        labels: Class numbers int64 [n].
+        task: What the outputs stand for; values to predict are not looked at.
+        class_names: In the order of the class numbers.
+        source: Where the data are from.
+
+    Returns:
+        A warning where it does not: a model that was not trained for these data, or for another order of classes.
+    """
+    if task.kind == "regression" or len(labels) < _FEWEST_JUDGED:
+        return []
+    right, common = float((_answers(outputs, task) == labels).mean()), _most_common_share(labels, task)
+    if right > common + 2 * math.sqrt(common * (1 - common) / len(labels)):
+        return []
+    order = ", ".join(f"{number}={name}" for number, name in enumerate(class_names[:_NAMES_SHOWN]))
+    order += ", …" if len(class_names) > _NAMES_SHOWN else ""
+    named = f" Classes are numbered {order}: is that the model's order?" if class_names else ""
+    swapped = task.kind == "binary" and right < 1 - common - _SWAPPED
+    return [
+        f"the model answers {right:.1%} of {len(labels)} training examples of {source} right, no more than their "
+        f"commonest class would ({common:.1%})"
+        + ("; with the two classes swapped it would be the rest." if swapped else ".")
+        + (named or " Was it trained on data like these, with classes numbered so?")
+    ]
+
+
+def _most_common_share(labels: np.ndarray, task: Task) -> float:
+    """Share of the class with most examples; 0 for values to predict."""
+    return 0.0 if task.kind == "regression" else float(np.bincount(labels).max()) / len(labels)
+
+
+def _may_be_pixels(raw: np.ndarray) -> bool:
+    """Whether the usual scalings of pixels make sense: pictures, or a long row of values from 0 to 255."""
+    return raw.ndim >= 3 or (raw.shape[1] >= _FEWEST_PIXELS and float(raw.min()) >= 0 and float(raw.max()) <= 255)
+
+
+def _gain(own: np.ndarray, other: np.ndarray, labels: np.ndarray, task: Task, common: float) -> float | None:
     """How much better another scaling's outputs are; ``None`` where not beyond doubt."""
     if not np.isfinite(other).all():
         return None
@@ -176,6 +225,8 @@ def _gain(own: np.ndarray, other: np.ndarray, labels: np.ndarray, task: Task) ->
     mine_right, their_right = (_answers(outputs, task) == labels for outputs in (own, other))
     lost, gained = int((mine_right & ~their_right).sum()), int((~mine_right & their_right).sum())
     gain = (gained - lost) / len(labels)
+    if float(their_right.mean()) < common + BETTER_BY:
+        return None
     return gain if gain >= BETTER_BY and mcnemar_p(lost, gained) < SIGNIFICANCE else None
 
 

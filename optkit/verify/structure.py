@@ -48,10 +48,17 @@ def checks(facts: ModelFacts, *, precision: str, io_type: str, float_layers: Nam
     left_out = [c for c in kernels_in_order(facts) if _is_left_out(c, facts, layers)]
     looked_at = [c for c in kernels_in_order(facts) if not any(c is other for other in left_out)]
     found = [_builtin_only(facts), _io(facts, io_type), *_PRECISIONS[precision](facts, looked_at)]
-    if left_out:
+    # Layers without a kernel, such as a normalization, are in the file by their operators' names alone.
+    without_kernel = [
+        operator.name
+        for operator in facts.operators
+        if any(layer in _parts(operator.name) for layer in layers)
+        and any(dtype.startswith("float") for dtype in operator.output_dtypes)
+    ]
+    if left_out or without_kernel:
         # Their operators take and give float, as asked for.
         found = [check for check in found if check.name != _NO_FLOAT]
-        names = ", ".join(c.name for c in left_out)
+        names = ", ".join([c.name for c in left_out] or without_kernel)
         found.append(
             Check(
                 "layers left in float",
@@ -88,8 +95,12 @@ def _arrow(ports: tuple[Names, Names]) -> str:
 
 def _is_left_out(kernel: Constant, facts: ModelFacts, float_layers: Names) -> bool:
     """Whether a kernel is float, and a part of its or its operator's name is a layer that was left out."""
-    text = f"{kernel.name};{facts.operators[kernel.operator].name}".replace(";", "/").replace(":", "/")
-    return kernel.dtype.startswith("float") and any(layer in text.split("/") for layer in float_layers)
+    parts = _parts(f"{kernel.name};{facts.operators[kernel.operator].name}")
+    return kernel.dtype.startswith("float") and any(layer in parts for layer in float_layers)
+
+
+def _parts(name: str) -> list[str]:
+    return name.replace(";", "/").replace(":", "/").split("/")
 
 
 def _builtin_only(facts: ModelFacts) -> Check:

@@ -33,6 +33,10 @@ LAYERS: dict[str, tuple[Any, Any]] = {
     "conv1d strided": (SERIES, lambda: layers.Conv1D(5, 3, strides=2, padding="same")),
     "conv2d": (IMAGE, lambda: layers.Conv2D(5, (3, 2), strides=(2, 1), padding="same")),
     "conv2d groups": (IMAGE, lambda: layers.Conv2D(6, 3, groups=2)),
+    "conv2d a group for each channel": (
+        IMAGE,
+        lambda: layers.Conv2D(12, 3, groups=4, padding="same", activation="hard_silu", kernel_regularizer="l2"),
+    ),
     "conv2d dilation": (IMAGE, lambda: layers.Conv2D(5, 3, dilation_rate=(2, 3), padding="same")),
     "conv3d": (VOLUME, lambda: layers.Conv3D(5, 3, strides=2, padding="same")),
     "conv1d transpose": (SERIES, lambda: layers.Conv1DTranspose(5, 3, strides=2, padding="same")),

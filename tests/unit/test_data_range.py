@@ -165,3 +165,35 @@ def test_dividing_by_a_whole_number_is_exact() -> None:
     pixels = np.arange(256, dtype=np.uint8)
     assert (data.to_real(pixels, UNIT) == pixels.astype(np.float32) / np.float32(255)).all()
     assert (data.to_real(pixels, Preprocessing(mean=(3.0,), std=(2.0,))) == (pixels.astype(np.float32) - 3) / 2).all()
+
+
+def outputs_for(answers: np.ndarray, classes: int = 10) -> np.ndarray:
+    rows: np.ndarray = np.eye(classes, dtype=np.float32)[answers]
+    return rows
+
+
+def test_a_model_with_another_order_of_classes_is_noticed() -> None:
+    names = tuple("abcdefghij")
+    assert data_range.judge_answers(outputs_for(LABELS), LABELS, TASK, names, source="mine") == []
+    (warning,) = data_range.judge_answers(outputs_for((LABELS + 1) % 10), LABELS, TASK, names, source="mine")
+    assert "0=a, 1=b" in warning
+    assert "is that the model's order" in warning
+
+
+def test_two_classes_that_look_swapped_are_said_to_be() -> None:
+    task, labels = Task("binary", "logits", 1), LABELS % 2
+    (warning,) = data_range.judge_answers(0.5 - labels[:, None], labels, task, (), source="mine")
+    assert "swapped" in warning
+
+
+def test_scalings_of_pixels_are_not_tried_on_a_table() -> None:
+    """Columns of any unit: the commonest class alone would make another scaling look better."""
+    table = np.random.default_rng(0).normal(size=(400, 5)).astype(np.float32) * 1000
+    labels = (np.arange(400) % 3 == 0).astype(np.int64)
+
+    def wrong_unless_small(rows: np.ndarray) -> np.ndarray:
+        guess: np.ndarray = np.where(np.abs(rows).max() > 100, labels < 1, labels > 0)[:, None] - 0.5
+        return guess
+
+    task = Task("binary", "logits", 1)
+    assert data_range.judge(wrong_unless_small, table, labels, task, Preprocessing(), allowed=False) == []

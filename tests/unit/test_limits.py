@@ -193,6 +193,26 @@ def test_onnx_runtime_leaves_nothing_in_the_home_folder_and_tells_nobody(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def fail_as_tensorflow(tell: Tell) -> None:  # noqa: ARG001
+    """Raises what a network raises in TensorFlow."""
+    kind = type("UnavailableError", (Exception,), {"__module__": "tensorflow.python.framework.errors_impl"})
+    raise kind("random ops must have a seed")
+
+
+def fail_as_ourselves(tell: Tell) -> None:  # noqa: ARG001
+    """A defect."""
+    raise ZeroDivisionError
+
+
+def test_a_network_that_fails_is_bad_input_and_a_defect_of_ours_is_not(tmp_path: Path) -> None:
+    model = tmp_path / "model.keras"
+    failure = in_a_worker(tmp_path, "fail_as_tensorflow", opens=model)
+    assert (failure.kind, failure.exit_code) == ("InputError", 2)
+    assert f"{model} cannot be run: UnavailableError: random ops" in failure.message
+    assert in_a_worker(tmp_path, "fail_as_tensorflow", opens=None).exit_code == 70
+    assert in_a_worker(tmp_path, "fail_as_ourselves", opens=model).exit_code == 70
+
+
 def surroundings(tell: Tell) -> list[str | None]:  # noqa: ARG001
     """What Keras would be told."""
     return [os.environ.get(name) for name in limits.SURROUNDINGS]
