@@ -46,6 +46,16 @@ class InternalError(OptkitError):
 _MOST_CHOICES = 60
 
 
+def without_control(text: str) -> str:
+    """A text for the screen: names in a stranger's file must not steer the terminal.
+
+    Control characters become ``�``, but for line breaks, tabs and colours.
+    """
+    import re
+
+    return re.sub(r"(\x1b\[[0-9;]*m)|[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: found[1] or "�", text)
+
+
 def nearest(word: str, choices: list[str]) -> str:
     """A hint for a misspelt name: the near matches, else all choices.
 

@@ -68,9 +68,7 @@ REPEATED = ("skip_layers", "allow", "metrics")
     "(default: the standard set). fp32 is always made, and a control where anything is trained on.",
 )
 @click.option("--formats", metavar="LIST", help="File formats to write, e.g. tflite or tflite,onnx (default: both).")
-@click.option(
-    "--out", type=click.Path(), help="Run folder (default optkit-run-BASELINE, or optkit-run-BASELINE-quick)."
-)
+@click.option("--out", type=click.Path(), help="Run folder (default optkit-run-NAME, of the model or the baseline).")
 @click.option("--seed", type=int, help="Seed of everything random (default 0).")
 @click.option("--epochs", type=int, help="Epochs of the baseline's training (default: the baseline's own).")
 @click.option("--quick", is_flag=True, default=None, help="A first look: 6,000 images, four recipes, no control.")

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from optkit.errors import EnvironmentFailedError, InternalError, OptkitError, nearest
+from optkit.errors import EnvironmentFailedError, InternalError, OptkitError, nearest, without_control
 
 COMMANDS = {
     "compress": "Compress a model in every standard way, prove and measure each file, recommend one.",
@@ -108,7 +108,7 @@ def main() -> NoReturn:
         click.echo(f"Terminated: {_after_interrupt()}", err=True)
         sys.exit(143)
     except OptkitError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {without_control(str(error))}", err=True)
         if error.exit_code == InternalError.exit_code:
             _point_at_log(error)
         sys.exit(error.exit_code)
@@ -116,11 +116,11 @@ def main() -> NoReturn:
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:
-        click.echo(f"Error: the system refused: {error}", err=True)
+        click.echo(f"Error: the system refused: {without_control(str(error))}", err=True)
         _point_at_log(error)
         sys.exit(EnvironmentFailedError.exit_code)
     except Exception as error:  # noqa: BLE001  # the last resort: one line, not a traceback
-        click.echo(f"Internal error: {type(error).__name__}: {error}", err=True)
+        click.echo(f"Internal error: {type(error).__name__}: {without_control(str(error))}", err=True)
         _point_at_log(error)
         sys.exit(InternalError.exit_code)
 

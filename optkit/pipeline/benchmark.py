@@ -352,15 +352,18 @@ def _figures(variant: Variant, result: LatencyResult, run: _Run) -> tuple[Varian
         )
         # Only now: what reads the file here has read it in the process above without a crash and within its limits.
         facts = readback.read(path)
+        size = measure_size(path, facts)
     except InputError as error:
         return _failed(variant, str(error)), warnings
+    except ValueError as error:
+        return _failed(variant, f"{path} does not fit together: {error}; export the model again"), warnings
     finally:
         run.schedule.advance("measure", name, 1.0)
     points = scaling(result, variant.path)
     made = msgspec.structs.replace(
         variant,
         is_baseline=variant.path == result.baseline,
-        size=measure_size(path, facts),
+        size=size,
         compute=measure_compute(facts),
         latency=latency,
         memory=memory,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".tflite", ".onnx", ".keras", ".h5")
 # What a TensorFlow SavedModel folder has in it.
 SAVED_MODEL = "saved_model.pb"
-# Of a Keras file so many inputs are in a call.
-MOST_IN_A_CALL = 64
+# So many inputs are in a call; the small runtimes get one at a time.
+KERAS_BATCH = 64
 
 
 def kind(path: Path, *, suffixes: Sequence[str] = SUFFIXES, folder: bool = True) -> str:
@@ -80,7 +80,8 @@ def tell(module: str, job: dict[str, Any], subject: str) -> Iterator[dict[str, A
     """
     with tempfile.TemporaryDirectory(prefix="optkit-") as scratch:
         try:
-            patience = limits.patience_seconds(Path(job["file"]), batch=MOST_IN_A_CALL)
+            path = Path(job["file"])
+            patience = limits.patience_seconds(path, batch=1 if path.suffix in {".tflite", ".onnx"} else KERAS_BATCH)
             yield from converse(module, job, Path(scratch) / "log.txt", patience)
         except WorkerDiedError as error:
             raise InputError(f"{subject} cannot be used: {error}; the file is damaged, or its runtime is") from error

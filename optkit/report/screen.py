@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 
+from optkit.errors import without_control
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,7 +48,9 @@ def show(draw: Callable[[Console], object], stream: TextIO | None = None, width:
         legacy_windows=False,
     )
     draw(console)
-    text = "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+    # By line breaks alone: splitlines() would take control characters in names for line breaks.
+    drawn = without_control(buffer.getvalue()).removesuffix("\n")
+    text = "".join(f"{line.rstrip()}\n" for line in drawn.split("\n")) if drawn else ""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     if not encoding.lower().startswith("utf"):
         text = text.translate(_ASCII).encode(encoding, "replace").decode(encoding)

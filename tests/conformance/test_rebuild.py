@@ -328,3 +328,19 @@ def known_to_the_8_bit_scheme() -> Any:
     x = layers.BatchNormalization(name="norm")(layers.Conv2D(6, 3, name="conv")(x))
     x = ops.mean(ops.relu6(x) + ops.relu(x), axis=(1, 2))
     return keras.Model(image, layers.Dense(4, activation="softmax", name="digits")(x), name="net")
+
+
+def test_rounding_of_batch_normalization_does_not_count() -> None:
+    """TensorFlow's fused kernel rounds otherwise than Keras 3; 60 layers on, it would be over the limit."""
+    x = image = keras.Input((8, 8, 3), name="image")
+    for number in range(60):
+        x = layers.Conv2D(8, 3, padding="same", use_bias=False, name=f"conv{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(layers.BatchNormalization(name=f"norm{number}")(x))
+    source = keras.Model(image, layers.Flatten(name="flat")(x), name="net")
+    generator = np.random.default_rng(5)
+    for weight in source.weights:
+        scale = 1.0 if "variance" in weight.path or "gamma" in weight.path else 0.0
+        weight.assign(generator.normal(scale, 0.17, weight.shape))
+    model = rebuild(source).model
+    assert compare(source, model) <= LIMIT
+    assert all(layer.fused for layer in model.layers if "norm" in layer.name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import sys
 import time
 from functools import cache
 from typing import TYPE_CHECKING
@@ -16,9 +19,9 @@ from sample_report import sample_report
 
 from benchmarks._mutations import mutate
 from optkit import readback, recipes
-from optkit.errors import InputError
+from optkit.errors import InputError, without_control
 from optkit.pipeline.compare import compare
-from optkit.report import json_file
+from optkit.report import json_file, screen
 from optkit.report.plausible import check_plausible
 
 if TYPE_CHECKING:
@@ -195,3 +198,19 @@ def test_a_report_that_names_a_device_is_not_read_without_end(
     found = compare(tmp_path / "old", tmp_path / "new", fail_on=["p50>+5%"], remeasure=True)
     reasons = [one.reason for one in found.judgements if one.metric == "p50"]
     assert any(words in reason for reason in reasons)
+
+
+def test_names_in_a_file_do_not_steer_the_terminal() -> None:
+    stream = io.StringIO()
+    screen.show(lambda console: console.print("a\x1b[2Jb\x07c\x9bd\x0be", markup=False), stream)
+    # rich drops some of them itself.
+    assert stream.getvalue() == "a�[2Jbc�de\n"
+    assert without_control("red \x1b[31mname\x1b[0m\tand\nmore") == "red \x1b[31mname\x1b[0m\tand\nmore"
+
+
+def test_an_error_about_a_file_does_not_either(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "optkit.cli.main", "inspect", "\x1b]0;title\x07\x1b[2J.onnx"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "�]0;title�" in done.stderr
+    assert "\x1b" not in done.stderr
