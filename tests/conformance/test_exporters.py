@@ -99,8 +99,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     dataset = data.load("mnist")
     root = tmp_path_factory.mktemp("exports")
     train = dataset.train.first(1200)
-    np.savez(root / "train.npz", x=_real(train.images), y=train.labels)
-    np.save(root / "images.npy", _real(dataset.test.first(IMAGES).images))
+    np.savez(root / "train.npz", x=_real(train.images[:]), y=train.labels)
+    np.save(root / "images.npy", _real(dataset.test.images[:IMAGES]))
     again = [job for job in JOBS if str(job["file"]) in SAME][::-1]
     workers = {
         root / "first": _start_worker(root / "first", JOBS, seed=0),
