@@ -60,5 +60,6 @@ def test_images() -> Path:
     path = CACHE / "images.npy"
     if not path.is_file():
         CACHE.mkdir(exist_ok=True)
-        np.save(path, data.to_real(data.load("mnist").test.images[:256], (28, 28, 1)), allow_pickle=False)
+        dataset = data.load("mnist")
+        np.save(path, dataset.real(dataset.test.images[:256], (28, 28, 1)), allow_pickle=False)
     return path

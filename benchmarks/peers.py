@@ -97,7 +97,7 @@ def _measure(rows: list[Row]) -> dict[str, Any]:
     """
     files = [row.done.file for row in rows if row.done.file]
     dataset = data.load("mnist")
-    images = data.to_real(dataset.test.images, dataset.test.images.shape[1:])
+    images = dataset.real(dataset.test.images[:])
     timed = jobs.CACHE / "timed-images.npy"
     store.write_atomically(timed, lambda path: np.save(path, images[:256], allow_pickle=False))
     latency, about = _latency(files, timed)
