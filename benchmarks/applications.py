@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import subprocess
 import sys
 import tempfile
@@ -77,7 +78,9 @@ def _measured(family: str) -> FamilyFigures:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "figures.json")
         command = [sys.executable, "-m", "benchmarks._applications", family, str(out)]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        # As optkit's own workers have it: tf2onnx names constants in the order of a set.
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
         return msgspec.json.decode(out.read_bytes(), type=FamilyFigures)
 
 
