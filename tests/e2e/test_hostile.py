@@ -39,13 +39,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     assert [path.name for path in outside.iterdir()] == ["secret"]
 
 
+# Of the mutated files that are made, each third is given to `inspect`.
 @pytest.mark.parametrize(
     ("name", "count", "traps", "way", "least"),
     [
         ("tflite", 1, True, "benchmark", 13),
-        ("tflite", 12, False, "inspect", 12),
+        ("tflite", 36, False, "inspect", 12),
         ("onnx", 1, True, "benchmark", 21),
-        ("onnx", 12, False, "inspect", 12),
+        ("onnx", 36, False, "inspect", 12),
         ("report", 8, True, "report", 18),
         ("recipe", 4, True, "compress --recipe", 12),
     ],
