@@ -139,7 +139,8 @@ def refusal(error: msgspec.ValidationError, given: Mapping[str, Any], record: ty
     if field not in given:
         return str(error)
     schema = msgspec.json.schema(get_type_hints(record, include_extras=True)[field])
-    choices = schema.get("enum")
+    # A field that may be left out is one of several kinds.
+    choices = next((one["enum"] for one in (schema, *schema.get("anyOf", ())) if "enum" in one), None)
     expected = f"one of {', '.join(map(str, choices))}" if choices else said.removeprefix("Expected ").split(", got")[0]
     return f"{field.replace('_', '-')} expects {expected.replace('`', '')}, found {given[field]!r}"
 

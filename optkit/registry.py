@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, tuple[str, ...]] = {
     "data": ("SUMMARY", "SOURCE", "load"),
-    "baselines": ("SUMMARY", "SOURCE", "TRAINING", "build"),
+    "baselines": ("SUMMARY", "SOURCE", "NETWORK", "TRAINING"),
     "techniques": ("SUMMARY", "SOURCE", "Params", "apply", "ensures", "requires"),
     "exporters": ("SUMMARY", "SOURCE", "FORMAT", "PRECISIONS", "export", "unsupported"),
     "runtimes": ("SUMMARY", "SOURCE", "FORMAT", "open_model", "version"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from optkit import registry
+from optkit import baselines, registry
 from optkit.errors import InputError
 from optkit.keras_models import loading, saved_model
 from optkit.keras_models.detect import Found, identify
@@ -178,7 +178,7 @@ def _weights(found: Found, path: Path, baseline: str | None) -> Imported:
             f"{path} holds weights without a model: name the network with --baseline, one of {choices}, or save the "
             "whole model"
         )
-    model = registry.load("baselines", baseline).build()
+    model = baselines.build(baseline)
     if not found.legacy and not path.name.endswith(".weights.h5"):
         raise InputError(f"expected a name that ends in .weights.h5 for such a weights file, found {path}; rename it")
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from optkit import data, registry, store
+from optkit import baselines, data, registry, store
 from optkit.data._calibration import choose
 from optkit.errors import InputError, nearest
 from optkit.pipeline.settings import Settings
@@ -134,7 +134,7 @@ def train_baseline(
     configure_tensorflow(wanted.seed, threads=threads)
     dataset = _data(wanted)
     module = registry.load("baselines", wanted.baseline)
-    model = module.build()
+    model = baselines.build(wanted.baseline)
     check_skipped(wanted, model)
     plan = module.TRAINING
     if wanted.epochs is not None:

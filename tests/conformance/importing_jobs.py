@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import importing_hostile
 import numpy as np
 
-from optkit import keras_models, registry, runtimes
+from optkit import baselines, keras_models, registry, runtimes
 from optkit.errors import InputError
 from optkit.exporters import ExportJob
 from optkit.keras_models import _builtin, importing, outputs
@@ -134,7 +134,7 @@ def make_files(tell: Tell, *, folder: str) -> list[str]:  # noqa: ARG001
     tf_keras.Sequential([tf_keras.layers.Dense(3)]).save(root / "unbuilt.keras")
     keras.Sequential([keras.layers.Dense(3)]).save(root / "unbuilt3.keras")
     for library, name in ((keras, "lenet3"), (tf_keras, "lenet2")):
-        lenet = registry.load("baselines", "lenet5").build() if library is tf_keras else _lenet3(keras)
+        lenet = baselines.build("lenet5") if library is tf_keras else _lenet3(keras)
         lenet = alive(lenet)
         lenet.save_weights(root / f"{name}.weights.h5")
         expected[name] = lenet.predict(images((28, 28, 1)), verbose=0)

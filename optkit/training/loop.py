@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, Literal
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Any
 
 from optkit.schema import Epoch
+from optkit.training.losses import ACCURACY, loss_and_metric, targets_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from optkit.data import Dataset
     from optkit.problem import Task
+    from optkit.training.plan import TrainingPlan
     from optkit.workers import Tell
 
 # Steps between two progress messages; large enough that Python is not in the way.
@@ -26,26 +24,6 @@ CHUNK_STEPS = 50
 # Real inputs that are in memory at a time; data need not fit as a whole.
 CHUNK_BYTES = 64 << 20
 EVALUATED_AT_ONCE = 500
-_ACCURACY = "accuracy"
-
-
-class TrainingPlan(Struct, frozen=True):
-    """How to train.
-
-    Attributes:
-        epochs: Passes over the training images.
-        batch: Images per step; a last incomplete batch is left out (the order changes every epoch).
-        optimizer: Update rule with its Keras defaults but for the learning rate.
-        learning_rate: Initial rate.
-        schedule: ``cosine`` decays to zero over all steps (Loshchilov and Hutter, SGDR, arXiv:1608.03983, eq. 5
-            with one period), so that training ends on its plateau; ``constant`` does not decay.
-    """
-
-    epochs: int
-    batch: int
-    optimizer: Literal["adam", "rmsprop", "sgd"]
-    learning_rate: float
-    schedule: Literal["cosine", "constant"]
 
 
 def configure_tensorflow(seed: int, *, threads: int) -> None:
@@ -91,7 +69,7 @@ def train(
     import tensorflow as tf
     import tf_keras
 
-    examples, labels = dataset.train.images, _targets(dataset.train.labels, task)
+    examples, labels = dataset.train.images, targets_of(dataset.train.labels, task)
     shape = tuple(model.input_shape[1:])
     batch = min(plan.batch, len(labels))
     steps = len(labels) // batch
@@ -133,7 +111,7 @@ def train(
                     "total": plan.epochs * steps,
                     "epoch": epoch + 1,
                     "epochs": plan.epochs,
-                    "accuracy": _logs(model).get(_ACCURACY),
+                    "accuracy": _logs(model).get(ACCURACY),
                 }
             )
         seconds = time.perf_counter() - started
@@ -141,55 +119,19 @@ def train(
         epochs.append(
             Epoch(
                 loss=logs["loss"],
-                accuracy=logs.get(_ACCURACY),
+                accuracy=logs.get(ACCURACY),
                 validation_loss=held_out["loss"],
-                validation_accuracy=held_out.get(_ACCURACY),
+                validation_accuracy=held_out.get(ACCURACY),
                 seconds=round(seconds, 3),
             )
         )
     return epochs
 
 
-def loss_and_metric(task: Task) -> tuple[Any, Any]:
-    """The Keras loss that belongs to a task's outputs, and its accuracy (``None`` for regression).
-
-    Regression is trained on the mean squared error; probabilities of their own (``sigmoids``) on the binary
-    cross-entropy of one-hot labels, all others on the cross-entropy of their kind.
-    """
-    import tf_keras
-
-    logits = task.outputs == "logits"
-    if task.kind == "regression":
-        return tf_keras.losses.MeanSquaredError(), None
-    if task.kind == "binary":
-        # Keras compares outputs with the threshold as they are.
-        return tf_keras.losses.BinaryCrossentropy(from_logits=logits), tf_keras.metrics.BinaryAccuracy(
-            _ACCURACY, threshold=0.0 if logits else 0.5
-        )
-    if task.outputs == "sigmoids":
-        return tf_keras.losses.BinaryCrossentropy(), tf_keras.metrics.CategoricalAccuracy(_ACCURACY)
-    return (
-        tf_keras.losses.SparseCategoricalCrossentropy(from_logits=logits),
-        tf_keras.metrics.SparseCategoricalAccuracy(_ACCURACY),
-    )
-
-
-def _targets(labels: np.ndarray, task: Task) -> np.ndarray:
-    """Labels as the task's loss takes them: int64 [n], or float32 [n, 1], or one-hot float32 [n, size]."""
-    import numpy as np
-
-    if task.kind == "multiclass" and task.outputs != "sigmoids":
-        return labels
-    if task.kind == "multiclass":
-        one_hot: np.ndarray = np.eye(task.size, dtype=np.float32)[labels]
-        return one_hot
-    return labels.astype(np.float32).reshape(-1, 1)
-
-
 def _evaluate(model: Any, dataset: Dataset, task: Task) -> dict[str, float]:
     """Loss and accuracy on the validation part, which need not fit in memory."""
     part, shape = dataset.validation, tuple(model.input_shape[1:])
-    targets = _targets(part.labels, task)
+    targets = targets_of(part.labels, task)
     model.reset_metrics()
     count = max(1, min(EVALUATED_AT_ONCE, CHUNK_BYTES // (max(1, math.prod(shape)) * 4)))
     for start in range(0, len(targets), count):
