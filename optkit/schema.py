@@ -345,13 +345,17 @@ class Skipped(Struct, frozen=True):
 
 
 class Epoch(Struct, frozen=True):
-    """One epoch of training; losses are means over its examples. For regression ``accuracy`` is ``None``."""
+    """One epoch of training; losses are means over its examples. For regression ``accuracy`` is ``None``.
+
+    ``learning_rate`` is that of the epoch's last step; ``None`` in reports of versions that did not note it.
+    """
 
     loss: float
     accuracy: float | None
     validation_loss: float
     validation_accuracy: float | None
     seconds: float
+    learning_rate: float | None = None
 
 
 class Training(Struct, frozen=True):

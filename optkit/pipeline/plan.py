@@ -29,6 +29,8 @@ TRAINING_SOURCES = (
     "verify/data_range.py",
     "pipeline/stages.py",
     "pipeline/importing.py",
+    "pipeline/building.py",
+    "pipeline/train_settings.py",
 )
 EXPORT_SOURCES = ("exporters",)
 CHECK_SOURCES = (

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from optkit import baselines, data, registry, store
+from optkit import data, registry, store
 from optkit.data._calibration import choose
 from optkit.errors import InputError, nearest
+from optkit.pipeline import building
 from optkit.pipeline.settings import Settings
+from optkit.pipeline.train_settings import TrainSettings
 from optkit.problem import Task
 from optkit.schema import KernelExpectation, LayerNote, Recipe, Step
 from optkit.store import StageRecord
@@ -126,22 +128,16 @@ def train_baseline(
     Raises:
         InputError: ``--skip-layer`` names a layer that the network does not have.
     """
-    from optkit.data import check_outputs
     from optkit.training import configure_tensorflow, train
 
     started = time.perf_counter()
     wanted = msgspec.convert(settings, Settings)
     configure_tensorflow(wanted.seed, threads=threads)
     dataset = _data(wanted)
-    module = registry.load("baselines", wanted.baseline)
-    model = baselines.build(wanted.baseline)
+    training = TrainSettings(baseline=wanted.baseline, epochs=wanted.epochs, metrics=wanted.metrics, seed=wanted.seed)
+    model, task = building.build(training, dataset)
     check_skipped(wanted, model)
-    plan = module.TRAINING
-    if wanted.epochs is not None:
-        plan = msgspec.structs.replace(plan, epochs=wanted.epochs)
-    task = Task(size=int(model.output_shape[-1]), metrics=wanted.metrics)
-    check_outputs(dataset, task.size)
-    epochs = train(model, _for_training(dataset), plan, task=task, seed=wanted.seed, tell=tell)
+    epochs = train(model, _for_training(dataset), training.plan, task=task, seed=wanted.seed, tell=tell)
     result = first_result(model, task) | {"epochs": msgspec.to_builtins(epochs)}
     finish_model(Path(folder), key, name, model, dataset, started=started, result=result)
 

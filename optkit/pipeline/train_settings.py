@@ -97,7 +97,7 @@ class TrainSettings(Struct, frozen=True, forbid_unknown_fields=True):
             named = any(words.startswith("dropout") for words in layers)
             in_place = named and self.dropout > 0 and self.dropout_after is None
             layers = tuple(
-                f"dropout:{self.dropout:.6f}" if words.startswith("dropout") else words
+                f"dropout:{self.dropout:.6f}".rstrip("0") if words.startswith("dropout") else words
                 for words in layers
                 if in_place or not words.startswith("dropout")
             )

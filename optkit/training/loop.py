@@ -14,6 +14,8 @@ from optkit.schema import Epoch
 from optkit.training.losses import ACCURACY, loss_and_metric, targets_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from optkit.data import Dataset
     from optkit.problem import Task
     from optkit.training.plan import TrainingPlan
@@ -50,6 +52,7 @@ def train(
     task: Task,
     seed: int,
     tell: Tell,
+    on_epoch: Callable[[int, Epoch], bool] | None = None,
 ) -> list[Epoch]:
     """Train a model in place.
 
@@ -61,6 +64,7 @@ def train(
         task: What the outputs stand for, which decides the loss.
         seed: Decides the order of the examples.
         tell: Receives ``done`` and ``total`` steps and the running ``accuracy`` (``None`` for regression).
+        on_epoch: Called after each epoch with its number from 0; training ends when it returns true.
 
     Returns:
         One record per epoch.
@@ -123,8 +127,11 @@ def train(
                 validation_loss=held_out["loss"],
                 validation_accuracy=held_out.get(ACCURACY),
                 seconds=round(seconds, 3),
+                learning_rate=float(model.optimizer.learning_rate),
             )
         )
+        if on_epoch is not None and on_epoch(epoch, epochs[-1]):
+            break
     return epochs
 
 
