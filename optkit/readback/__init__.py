@@ -108,7 +108,7 @@ def read(path: Path) -> ModelFacts:
     Raises:
         InputError: The suffix is unknown, or the bytes are not such a file.
     """
-    facts: ModelFacts = registry.by_format("readback", path.suffix.lstrip(".")).read(path)
+    facts: ModelFacts = registry.by_format("readback", registry.format_of(path)).read(path)
     return facts
 
 

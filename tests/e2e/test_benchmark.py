@@ -89,6 +89,15 @@ def test_without_data_accuracy_is_null_and_the_screen_says_why(files: dict[str, 
     assert not list(tmp_path.glob(".optkit-tmp-*"))
 
 
+def test_endings_in_capitals(files: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copy(files["fp32.tflite"], tmp_path / "A.TFLITE")
+    shutil.copy(files["fp32.onnx"], tmp_path / "A.ONNX")
+    out = tmp_path / "report.json"
+    result = optkit("benchmark", str(tmp_path / "A.TFLITE"), str(tmp_path / "A.ONNX"), *SHORT, "--json", str(out))
+    assert result.returncode == 0, result.stderr
+    assert [(v["name"], v["format"]) for v in report_at(out)["variants"]] == [("a", "tflite"), ("a", "onnx")]
+
+
 def test_json_to_the_screen_is_nothing_but_json(files: dict[str, Path]) -> None:
     result = optkit("benchmark", str(files["fp32.onnx"]), *SHORT, "--json", "-")
     assert json.loads(result.stdout)["variants"][0]["format"] == "onnx"
@@ -129,6 +138,8 @@ def test_what_fails_is_listed_and_the_others_are_measured(files: dict[str, Path]
     assert {name for name, v in by_name.items() if v["status"] == "failed" and v["failures"]} == set(names[:3])
     # The first file failed, so the next is the reference.
     assert by_name["good.tflite"]["is_baseline"]
+    # Our own words, without the name of a Python class before them.
+    assert by_name["cut.tflite"]["failures"][0].startswith("LiteRT cannot open")
 
 
 def test_a_poor_model_is_not_recommended_for_being_as_good_as_its_poor_reference(
@@ -149,11 +160,28 @@ def test_a_poor_model_is_not_recommended_for_being_as_good_as_its_poor_reference
 def test_labels_that_the_model_has_no_output_for(files: dict[str, Path], tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", x_test=model_files.images()[:20], y_test=np.full(20, 10))
     out = tmp_path / "report.json"
-    result = optkit(
-        "benchmark", str(files["fp32.tflite"]), "--data", str(tmp_path / "mine.npz"), *SHORT, "--json", str(out)
-    )
-    assert result.returncode == 4
-    assert "labels go up to 10" in report_at(out)["variants"][0]["failures"][0]
+    command = ("benchmark", str(files["fp32.tflite"]), "--data", str(tmp_path / "mine.npz"), *SHORT, "--json", str(out))
+    alone = optkit(*command)
+    assert (alone.returncode, out.exists()) == (2, False)
+    assert "labels go up to 10" in alone.stderr
+    assert len(alone.stderr.strip().splitlines()) == 1
+    wide = write_wide(tmp_path)
+    beside = optkit(*command, str(wide))
+    assert beside.returncode == 4, beside.stderr
+    failed, used = report_at(out)["variants"]
+    assert "labels go up to 10" in failed["failures"][0]
+    assert (used["status"], used["accuracy"]["total"]) == ("ok", 20)
+
+
+def write_wide(folder: Path) -> Path:
+    """A file with an output for each of eleven classes."""
+    good = model_files.network()
+    wide = replace(good, dense=np.vstack([good.dense, good.dense[:1]]), dense_bias=np.append(good.dense_bias, 9))
+    model = model_files.onnx_float(wide)
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 11
+    path = folder / "wide.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 def test_images_that_do_not_fit(files: dict[str, Path], tmp_path: Path) -> None:
