@@ -27,6 +27,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in ("fp32", "int8"):
         made[f"{name}.tflite"] = model_files.write_tflite(folder, model_files.network(), name)
         made[f"{name}.onnx"] = model_files.write_onnx(folder, model_files.network(), name)
+    made["integer.onnx"] = folder / "integer.onnx"
+    made["integer.onnx"].write_bytes(model_files.onnx_integer(model_files.network()).SerializeToString())
     return made
 
 
@@ -38,17 +40,13 @@ def report_at(path: Path) -> dict[str, object]:
 
 
 def test_any_mix_of_files_with_data(files: dict[str, Path], tmp_path: Path) -> None:
-    paths = [str(files[name]) for name in ("fp32.tflite", "int8.tflite", "fp32.onnx", "int8.onnx")]
+    paths = [str(files[name]) for name in ("fp32.tflite", "int8.tflite", "fp32.onnx", "int8.onnx", "integer.onnx")]
     result = optkit("benchmark", *paths, "--data", "mnist", *SHORT, "--batch", "1,8", "--out", str(tmp_path / "b"))
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     report = report_at(tmp_path / "b" / "report.json")
     variants = report["variants"]
-    assert [(v["name"], v["format"]) for v in variants] == [
-        (name, suffix)
-        for suffix in ("tflite", "onnx")
-        for name in (files[f"fp32.{suffix}"].stem, files[f"int8.{suffix}"].stem)
-    ]
+    assert [f"{v['name']}.{v['format']}" for v in variants] == [Path(path).name for path in paths]
     for variant in variants:
         assert variant["status"] == "ok"
         assert variant["recipe"] is None
