@@ -96,10 +96,8 @@ def range_warnings(variant: Variant, facts: ModelFacts, evaluation: Evaluation |
     sample = evaluation.real(images[np.linspace(0, len(images) - 1, count).astype(np.int64)])
     port = facts.inputs[0]
     if "int" in port.dtype and port.scale is None and (sample != np.rint(sample)).any():
-        return [
-            f"{variant.name}: its input takes {port.dtype} and the file does not tell the scale: the data are rounded "
-            "to whole numbers; give --scale, so that they are what the file was made for"
-        ]
+        rounded = "the file does not tell the scale: the data are rounded to whole numbers"
+        return [f"{variant.name}: its input takes {port.dtype} and {rounded}; give --scale for what it was made for"]
     return [
         f"{variant.name}: {check.name} fails, {check.observed:.3g} {check.unit} ({check.reason}); see --scale"
         for check in input_range.checks(sample, port)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from optkit.errors import InputError
-from optkit.readback import Constant, ModelFacts, Operator, Port
+from optkit.readback import Constant, ModelFacts, Operator, Port, _onnx_ports
 from optkit.readback import _onnx_graph as graphs
-from optkit.readback import _onnx_ports
 from optkit.readback._notes import onnx_notes
 
 if TYPE_CHECKING:

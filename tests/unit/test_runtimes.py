@@ -67,7 +67,7 @@ def test_an_integer_onnx_file_is_fed_and_read_by_the_scales_of_its_own_operators
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda graph: None, (0.5, 3)),
+        (lambda _: None, (0.5, 3)),
         (lambda graph: graph.node[0].input.__delitem__(2), (0.5, 0)),
         (lambda graph: graph.node.append(helper.make_node("Cast", ["x"], ["y"], to=1)), (None, None)),
         (lambda graph: graph.initializer.__delitem__(0), (None, None)),
