@@ -184,9 +184,14 @@ def _own_doubts(times: FileTimes, speedup: Speedup | None, wanted_width: float |
     if max(medians) > DRIFT * min(medians):
         found.append(
             f"its time differs by {max(medians) / min(medians) - 1:.0%} between processes "
-            f"({min(medians):.3g} to {max(medians):.3g} µs)"
+            f"({_three_digits(min(medians))} to {_three_digits(max(medians))} µs)"
         )
     return found
+
+
+def _three_digits(time_us: float) -> str:
+    """A time as ``39.1``, ``125`` or ``2,340``: more digits are noise of the machine."""
+    return f"{time_us:,.{2 if time_us < 10 else 1 if time_us < 100 else 0}f}"
 
 
 def _drift(result: LatencyResult) -> float:

@@ -134,7 +134,8 @@ def speedup(value: Speedup | None) -> str:
     if value is None:
         return MISSING
     low, high = value.ci95
-    decimals = 1 if high - low >= 0.1 and value.ratio >= 1 else 2
+    # A file that is twenty times as slow would else be 0.04× [0.04, 0.04].
+    decimals = 1 if high - low >= 0.1 and value.ratio >= 1 else 3 if value.ratio < 0.1 else 2
     return f"{value.ratio:,.{decimals}f}× [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
