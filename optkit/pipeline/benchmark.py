@@ -160,6 +160,7 @@ def benchmark(
         variants=done,
         pictures=judge.pictures(done, evaluation),
         stopping=stops,
+        seed=options.seed,
     )
 
 

@@ -30,6 +30,11 @@ def file_name(name: str, file_format: str) -> str:
     return f"{name}.{file_format}"
 
 
+def format_name(file_format: str) -> str:
+    """``TFLite`` for ``tflite``: as its makers write it."""
+    return {"tflite": "TFLite", "onnx": "ONNX", "keras": "Keras"}.get(file_format, file_format)
+
+
 def reference(variants: Sequence[Variant]) -> str:
     """``fp32`` where every format's reference is called that, else ``the reference``."""
     found = [baseline_of(variants, name) for name in formats(variants)]

@@ -84,6 +84,7 @@ def test_without_data_accuracy_is_null_and_the_screen_says_why(files: dict[str, 
     assert (variant["accuracy"], variant["accuracy_validation"], report["data"]) == (None, None, None)
     assert variant["latency"]["p50_us"] > 0
     assert report["recommendation"] is None
+    assert report["seed"] == 0
     assert not list(tmp_path.glob(".optkit-tmp-*"))
 
 
