@@ -16,10 +16,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("name", choices=names)
     parser.add_argument("parts", nargs="*", help="only these parts of the benchmark, where it has parts")
-    chosen = importlib.import_module(f"benchmarks.{sys.argv[1]}") if sys.argv[1:2] and sys.argv[1] in names else None
     # A benchmark may have options of its own, which its run() takes by name.
-    if hasattr(chosen, "add_arguments"):
-        chosen.add_arguments(parser)
+    if sys.argv[1:2] and sys.argv[1] in names:
+        getattr(importlib.import_module(f"benchmarks.{sys.argv[1]}"), "add_arguments", lambda _: None)(parser)
     given = vars(parser.parse_args())
     module, parts = importlib.import_module(f"benchmarks.{given.pop('name')}"), given.pop("parts")
     failed: list[str] = module.run(here / "results", parts, **given)

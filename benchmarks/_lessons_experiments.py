@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmarks import _lessons_figures as figures
 from benchmarks._lessons_rules import Statement, best, falling
 from benchmarks._lessons_train import Training
+from optkit.training.plan import DEFAULT_RATES
 
 if TYPE_CHECKING:
     from benchmarks._lessons_figures import Figure
@@ -163,7 +164,10 @@ EXPERIMENTS = (
         "optimizers",
         "Optimizers",
         "at their default rates, those that adapt the rate to each weight (Adagrad, RMSprop, Adam) beat SGD",
-        tuple(Arm(name, {**MLP, "epochs": 5, "optimizer": optimizer}) for name, optimizer in OPTIMIZERS.items()),
+        tuple(
+            Arm(name, {**MLP, "epochs": 5, "optimizer": optimizer, "learning_rate": DEFAULT_RATES[optimizer]})
+            for name, optimizer in OPTIMIZERS.items()
+        ),
         "256 + 128 sigmoid units, dropout 0.5, batch 32, 5 epochs, 6,000 training and 1,000 test images; rates 0.01 "
         "for SGD, 0.001 for the others",
         tuple(Statement(name, "SGD", low=0.0) for name in OPTIMIZERS if name != "SGD"),

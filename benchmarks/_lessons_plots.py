@@ -167,7 +167,8 @@ def _curves(outcome: Outcome, top: float) -> _Drawn:
     left, right = MARGIN + 44, VALUE_START - 12
     start, bottom = top + 30, top + CURVE_HEIGHT - 44
     every = [value for curve in outcome.curves for seed in curve.values for value in seed]
-    low, high, epochs = min(every), max(every), len(outcome.curves[0].values[0])
+    low, high = min(every), max(every)
+    epochs = max(len(curve.values[0]) for curve in outcome.curves)
     room = 0.05 * (high - low) or 0.01
     x, y = svg.linear(1, max(2, epochs), left, right), svg.linear(low - room, high + room, bottom, start)
     what = outcome.curve.removeprefix("validation ")

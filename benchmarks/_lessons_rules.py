@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 Verdict = Literal["held", "did not hold", "cannot be told"]
 SIGNIFICANCE = 0.05
+# Differences of decimal figures are off by so little at most; exactly at a limit is not beyond it.
+ROUNDING = 1e-9
 
 
 class Statement(NamedTuple):
@@ -104,9 +106,9 @@ def decide(
     for statement in statements:
         series = _series(statement, values)
         low, high = interval(series, SIGNIFICANCE, step)
-        inside.append(statement.low < low and high < statement.high)
+        inside.append(statement.low + ROUNDING < low and high < statement.high - ROUNDING)
         wide_low, wide_high = interval(series, SIGNIFICANCE / len(statements), step)
-        outside.append(wide_high < statement.low or statement.high < wide_low)
+        outside.append(wide_high < statement.low - ROUNDING or statement.high + ROUNDING < wide_low)
         mean = sum(series) / len(series)
         findings.append(Finding(mean, low, high, _words(statement, (mean, low, high), unit)))
     verdict: Verdict = "held" if all(inside) else "did not hold" if any(outside) else "cannot be told"

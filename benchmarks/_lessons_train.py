@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,8 +48,12 @@ class Training(Struct, frozen=True):
     @property
     def key(self) -> str:
         """Digest of all that decides the result: what is asked, and the code."""
-        own = store.sha256_file(Path(__file__))
-        return store.digest([msgspec.to_builtins(self), store.source_digest(SOURCES), own])
+        return store.digest([msgspec.to_builtins(self), _code()])
+
+
+@functools.cache
+def _code() -> str:
+    return store.digest([store.source_digest(SOURCES), store.sha256_file(Path(__file__))])
 
 
 class Look(Struct, frozen=True):
