@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 from optkit.schema import Epoch
 from optkit.training.augmentation import Canvas, canvas, change
 from optkit.training.averaging import Average
-from optkit.training.losses import ACCURACY, objective, targets_of
-from optkit.training.optimizers import rule
-from optkit.training.watch import Watch
+from optkit.training.checks import check
+from optkit.training.losses import ACCURACY, loss_and_metric, objective_of, targets_of
+from optkit.training.optimizers import cut_rate, optimizer_of
+from optkit.training.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from optkit.data import Dataset
     from optkit.problem import Task
+    from optkit.training.losses import Objective
     from optkit.training.plan import TrainingPlan
     from optkit.workers import Tell
 
@@ -61,14 +63,16 @@ def train(
 ) -> list[Epoch]:
     """Train a model in place.
 
+    With ``plan.ema`` the model has the averaged weights whenever it is evaluated, in ``on_epoch``, and at the end;
+    with ``plan.early_stopping`` it ends with the weights of the epoch that ``kept_epoch`` names.
+
     Args:
         model: A tf_keras model with input [batch, *shape] and output float32 [batch, task.size].
-        dataset: Its training part is trained on; its validation part is looked at after every epoch. Nothing is
-            chosen by it but what the plan says (``plateau``, ``early_stopping``); it may be empty where the plan says
-            neither.
-        plan: How to train. The reported losses have the penalties of ``l1`` and ``l2`` in them.
-        task: What the outputs stand for, which decides the loss.
-        seed: Decides the order of the examples.
+        dataset: Its training part is trained on; its validation part is looked at after every epoch, and decides
+            nothing but when ``plateau`` and ``early_stopping`` act; without these it may be empty.
+        plan: How to train.
+        task: What the outputs stand for, which decides the loss where the plan does not.
+        seed: Decides the order of the examples and their augmentation.
         tell: Receives ``done`` and ``total`` steps and the running ``accuracy`` (``None`` for regression).
         on_epoch: Called after each epoch with its number from 0; training ends when it returns true.
 
@@ -76,25 +80,27 @@ def train(
         One record per epoch. Training ends after an epoch whose loss is no longer a number.
 
     Raises:
-        InputError: The loss is not for such outputs, or the augmentation not for such data.
+        InputError: The plan does not fit the task or the data.
     """
     import numpy as np
     import tensorflow as tf
 
-    wanted = objective(task, plan)
-    examples = dataset.train.images
-    labels = targets_of(dataset.train.labels, task, one_hot=wanted.one_hot)
+    check(plan, task, dataset)
+    objective = objective_of(plan, task)
+    examples, labels = dataset.train.images, dataset.train.labels
     shape = tuple(model.input_shape[1:])
     batch = min(plan.batch, len(labels))
     steps = len(labels) // batch
-    made, cut = rule(plan, steps=steps)
-    model.compile(optimizer=made, loss=wanted.loss, metrics=[] if wanted.metric is None else [wanted.metric])
+    optimizer = optimizer_of(plan, steps, model.trainable_variables)
+    loss, metric = loss_and_metric(objective, task)
+    model.compile(optimizer=optimizer, loss=loss, metrics=[] if metric is None else [metric])
     chunk = max(1, min(CHUNK_STEPS, CHUNK_BYTES // (batch * max(1, math.prod(shape)) * 4)))
     average = Average(model, plan.ema) if plan.ema else None
-    sizes = (batch, shape, labels.shape[1:])
-    run_steps = _step_function(model, dataset, plan, sizes=sizes, seed=seed, average=average)
+    target = targets_of(labels[:1], objective, task).shape[1:]
+    run_steps = _step_function(model, dataset, plan, sizes=(batch, shape, target), seed=seed, average=average)
+
     generator = np.random.default_rng(seed)
-    watch = Watch(plan, model.get_weights)
+    plateau, stopping, best = Patience(), Patience(), None
     epochs: list[Epoch] = []
     for epoch in range(plan.epochs):
         started = time.perf_counter()
@@ -103,8 +109,9 @@ def train(
         for first in range(0, steps, chunk):
             last = min(steps, first + chunk)
             chosen = order[first * batch : last * batch]
-            real, done = dataset.real(examples[chosen], shape), epoch * steps + first
-            run_steps(tf.constant(real), tf.constant(labels[chosen]), tf.constant(last - first), tf.constant(done))
+            real, targets = dataset.real(examples[chosen], shape), targets_of(labels[chosen], objective, task)
+            before = epoch * steps + first
+            run_steps(tf.constant(real), tf.constant(targets), tf.constant(last - first), tf.constant(before))
             tell(
                 {
                     "done": epoch * steps + last,
@@ -114,21 +121,23 @@ def train(
                     "accuracy": _logs(model).get(ACCURACY),
                 }
             )
-        seconds, rate = time.perf_counter() - started, float(model.optimizer.learning_rate)
-        logs = _logs(model)
-        with nullcontext() if average is None else average.in_place():
-            held_out = _evaluate(model, dataset, task, one_hot=wanted.one_hot)
-            then = watch.after(held_out.get("loss"))
-        epochs.append(_record(logs, held_out, seconds=seconds, rate=rate))
-        is_over = on_epoch is not None and on_epoch(epoch, epochs[-1])
-        if is_over or then == "stop" or epochs[-1].loss is None:
+        seconds, logs = time.perf_counter() - started, _logs(model)
+        with average.in_place() if average else nullcontext():
+            record = _record(model, logs, _evaluate(model, dataset, objective, task), seconds)
+            epochs.append(record)
+            if plan.early_stopping and stopping.lower(record.validation_loss):
+                best = model.get_weights()
+            is_over = on_epoch is not None and on_epoch(epoch, record)
+        if is_over or record.loss is None or (plan.early_stopping and stopping.runs_out(plan.early_stopping)):
             break
-        if then == "cut":
-            cut()
-    if watch.best is not None:
-        model.set_weights(watch.best)
+        if plan.schedule == "plateau":
+            plateau.lower(record.validation_loss)
+            if plateau.runs_out(plan.plateau_patience):
+                cut_rate(optimizer, plan)
+    if best is not None:
+        model.set_weights(best)
     elif average is not None:
-        average.keep()
+        average.put_in()
     return epochs
 
 
@@ -171,21 +180,10 @@ def _step_function(
                 image, target = change(image, target, plan.augmentation, on, tf.stack([seed, before + step]))
             model.train_step((image, target))
             if average is not None:
-                average.update(before + step)
+                average.update(before + step + 1)
 
     taken: Callable[[Any, Any, Any, Any], None] = run_steps
     return taken
-
-
-def _record(logs: dict[str, float], held_out: dict[str, float], *, seconds: float, rate: float) -> Epoch:
-    return Epoch(
-        loss=logs.get("loss"),
-        accuracy=logs.get(ACCURACY),
-        validation_loss=held_out.get("loss"),
-        validation_accuracy=held_out.get(ACCURACY),
-        seconds=round(seconds, 3),
-        learning_rate=rate,
-    )
 
 
 def _canvas(dataset: Dataset) -> Canvas:
@@ -196,17 +194,30 @@ def _canvas(dataset: Dataset) -> Canvas:
     return canvas(example, dataset.real(np.zeros((1, *example), dataset.train.images.dtype))[0])
 
 
-def _evaluate(model: Any, dataset: Dataset, task: Task, *, one_hot: bool) -> dict[str, float]:
+def _record(model: Any, logs: dict[str, float], held_out: dict[str, float], seconds: float) -> Epoch:
+    penalty = float(sum(model.losses))
+    return Epoch(
+        loss=logs.get("loss"),
+        accuracy=logs.get(ACCURACY),
+        validation_loss=held_out.get("loss"),
+        validation_accuracy=held_out.get(ACCURACY),
+        seconds=round(seconds, 3),
+        learning_rate=float(model.optimizer.learning_rate),
+        penalty=penalty if math.isfinite(penalty) else None,
+    )
+
+
+def _evaluate(model: Any, dataset: Dataset, objective: Objective, task: Task) -> dict[str, float]:
     """Loss and accuracy on the validation part, which need not fit in memory; nothing where it is empty."""
     part, shape = dataset.validation, tuple(model.input_shape[1:])
     if not len(part.labels):
         return {}
-    targets = targets_of(part.labels, task, one_hot=one_hot)
     model.reset_metrics()
     count = max(1, min(EVALUATED_AT_ONCE, CHUNK_BYTES // (max(1, math.prod(shape)) * 4)))
-    for start in range(0, len(targets), count):
+    for start in range(0, len(part.labels), count):
         rows = slice(start, start + count)
-        model.test_on_batch(dataset.real(part.images[rows], shape), targets[rows], reset_metrics=False)
+        targets = targets_of(part.labels[rows], objective, task)
+        model.test_on_batch(dataset.real(part.images[rows], shape), targets, reset_metrics=False)
     return _logs(model)
 
 
