@@ -16,10 +16,10 @@ HEAD = (
     "| --- | --- | --: | --- | --- | --- |"
 )
 MEANING = """\
-**What is measured.** Every setting is trained with {seeds} seeds, which decide the initial weights, the order of the
-images and dropout; the training images are the same (the first of the training part, which is shuffled), and so are the
-test images. Mean ± spread: mean and standard deviation over the seeds. Training and test accuracy are those of the
-trained network, without dropout. 5,000 of MNIST's 60,000 training images are the validation part.
+**What is measured.** Every setting is trained with several seeds, which decide the initial weights, the order of the
+images, dropout and augmentation; the training images are the same (the first of the training part, which is shuffled),
+and so are the test images. Mean ± spread: mean and standard deviation over the seeds. Training and test accuracy are
+those of the trained network, without dropout. 5,000 of MNIST's 60,000 training images are the validation part.
 
 **Test images, for once.** The lessons look at test images while they compare settings, and so does this page: all
 figures but those that say "validation" are of the test part. Nothing is chosen by them: no default, no recipe and no
@@ -28,7 +28,7 @@ recommendation in optkit comes from this page.
 **When a claim held.** A claim is one or more statements about a mean, or about a mean difference of two settings taken
 seed by seed. It *held* when the 95 % interval (Student's t over the seeds) of each of them lies inside its limits; it
 *did not hold* when the interval of one lies wholly outside (at 5 % over the number of statements); otherwise it *cannot
-be told* from {seeds} seeds. An interval is never narrower than one counted image to either side. It speaks of other
+be told* from so many seeds. An interval is never narrower than one counted image to either side. It speaks of other
 seeds, for these training and test images; of other images it says nothing.
 
 **Whose claims.** The lesson on structure says that 256 + 128 units do best; the one on a dense layer of 128 units that
@@ -61,7 +61,7 @@ def page(outcomes: Sequence[Outcome], written: dict[str, Any], folder: str) -> s
     lines += ["", HEAD]
     for one in outcomes:
         lines += _rows(one)
-    lines += ["", MEANING.format(seeds=len(written["seeds"])), "", "## Plots", ""]
+    lines += ["", MEANING, "", "## Plots", ""]
     lines += [f"Each dot is a seed. All trainings together: {seconds / 60:.0f} minutes on one thread each.", ""]
     for one in outcomes:
         lines += [f"![{one.title}: {one.verdict}]({folder}/{one.name}.svg)", ""]
@@ -74,7 +74,7 @@ def _rows(one: Outcome) -> list[str]:
     for index, setting in enumerate(one.settings):
         first = index == 0
         cells = [
-            f"**{one.title}**<br>{one.setup}; {one.what}" if first else "",
+            f"**{one.title}**<br>{one.setup}; {one.what}, {len(setting.values)} seeds" if first else "",
             setting.name,
             f"{number(setting.mean)} ± {number(setting.deviation)}{' ' if one.unit else ''}{one.unit}",
             one.claim if first else "",

@@ -20,7 +20,7 @@ WIDTH, MARGIN = 760, 28
 LABEL_END, VALUE_START = 196, 628
 ROW, AXIS = 30, 46
 CURVE_HEIGHT = 230
-CHARACTERS = 92
+CHARACTERS = 104
 MARKS = {"held": "✓", "did not hold": "✗", "cannot be told": "?"}
 
 STYLE = """
@@ -125,7 +125,7 @@ def _strips(outcome: Outcome, top: float) -> _Drawn:
     edges = [one.mean + sign * one.deviation for one in outcome.settings for sign in (-1, 1)]
     low, high = min(*every, *edges), max(*every, *edges)
     # Seeds that all but agree are not blown up to look apart.
-    room = max(0.06 * (high - low), 0.02 * abs(high), 0.05)
+    room = max(0.06 * (high - low), 0.3)
     low, high = low - room, high + room
     x = svg.linear(low, high, LABEL_END + 12, VALUE_START - 12)
     bottom = top + ROW * len(outcome.settings)
@@ -193,7 +193,7 @@ def _curves(outcome: Outcome, top: float) -> _Drawn:
 
 def _spaced(marks: Sequence[float], epochs: int) -> list[float]:
     """Without those that would touch the first or the last."""
-    near = epochs * 0.05
+    near = epochs * 0.08
     return [mark for mark in marks if mark in {1, epochs} or (mark - 1 > near and epochs - mark > near)]
 
 

@@ -133,12 +133,9 @@ def _series(statement: Statement, values: Mapping[str, Sequence[float]]) -> list
 def _words(statement: Statement, found: tuple[float, float, float], unit: str) -> str:
     sign = "" if statement.less is None else "+"
     mean, low, high = (f"{value:{sign}.2f}".replace("-", "−") for value in found)
+    unit = "points" if statement.less is not None and unit == "%" else unit
     what = statement.of if statement.less is None else f"{statement.of} less {statement.less}"
-    return f"{what}: {mean} [{low}, {high}]{_space(unit)}{unit}, claimed {_claimed(statement)}"
-
-
-def _space(unit: str) -> str:
-    return " " if unit else ""
+    return f"{what}: {mean} [{low}, {high}]{' ' if unit else ''}{unit}, claimed {_claimed(statement)}"
 
 
 def _claimed(statement: Statement) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from benchmarks import _lessons_page as page
 from benchmarks import _lessons_plots as plots
 from benchmarks._files import CACHE
-from benchmarks._lessons_experiments import EXPERIMENTS, SEEDS, Experiment, trainings
+from benchmarks._lessons_experiments import EXPERIMENTS, Experiment, trainings
 from benchmarks._lessons_outcome import Outcome, outcome
 from benchmarks._lessons_train import Run, Training, load
 from benchmarks._result import Figure, write
@@ -95,7 +95,7 @@ def run(
     for experiment in chosen:
         runs = [[done.runs.get(one.key) for one in arm] for arm in asked[experiment.name]]
         complete = [[one for one in arm if one is not None] for arm in runs]
-        if any(len(arm) < len(SEEDS) for arm in complete):
+        if any(len(arm) < experiment.seeds for arm in complete):
             failed.append(f"{experiment.name}: not judged, since a training failed")
             continue
         outcomes[experiment.name] = outcome(experiment, complete, dt.datetime.now(dt.UTC).date().isoformat())
@@ -103,7 +103,6 @@ def run(
     described = environment.with_load_after(before)
     more: dict[str, object] = {
         "experiments": msgspec.to_builtins(ordered),
-        "seeds": list(SEEDS),
         "load_average_at_start": described.load_average_before,
         "load_average_at_end": described.load_average_after,
     }

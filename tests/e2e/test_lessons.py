@@ -7,13 +7,14 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import lessons
 from benchmarks._lessons_experiments import Arm, Experiment
 from benchmarks._lessons_rules import best
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL: dict[str, Any] = {"baseline": "mlp-128", "train_samples": 300, "epochs": 2}
@@ -27,6 +28,7 @@ EXPERIMENTS = (
         best("0.001", "tiny"),
         test_images=200,
         curve="validation_accuracy",
+        seeds=3,
     ),
     Experiment("never", "Never", "is not run", (Arm("one", SMALL), Arm("two", SMALL)), "", best("one", "two")),
 )

