@@ -129,7 +129,7 @@ def test_figures_of_a_known_confusion() -> None:
 
 def test_a_training_that_diverged_is_judged_as_it_was_then() -> None:
     run = made(0, 8)
-    diverged = Run(run.training, [Look(2, 1, 20, [[10, 0], [10, 0]])], [epoch(0.1, 0.5, None)] * 2, 1.0)
+    diverged = Run(run.training, [Look(2, 1, 20, [[10, 0], [10, 0]])], [epoch(0.3, 0.7, 2.1), epoch(0.1, 0.5, None)], 1.0)
     assert figures.test_accuracy(diverged, 3) == 50
     assert figures.validation_accuracy(diverged, 3) == 50
     assert figures.best_epoch(diverged, None) == 1
