@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH, MARGIN = 760, 28
 LABEL_END, VALUE_START = 196, 628
-ROW, AXIS = 30, 46
+ROW, AXIS, SAME = 30, 46, 5
 CURVE_HEIGHT = 230
 CHARACTERS = 104
 MARKS = {"held": "✓", "did not hold": "✗", "cannot be told": "?"}
@@ -157,7 +157,10 @@ def _row(one: Setting, x: svg.Scale, y: float, unit: str) -> list[Markup]:
     ]
     for seed, value in enumerate(one.values):
         title = svg.element("title", f"{one.name}, seed {seed}: {value:g} {unit}".strip())
-        parts.append(svg.element("circle", title, cx=x(value), cy=y, r=3.6, class_="seed"))
+        # Seeds with the same value lie below and above each other.
+        same = one.values[:seed].count(value)
+        moved = min(SAME * ((same + 1) // 2), ROW / 2 - 4) * (-1) ** same
+        parts.append(svg.element("circle", title, cx=x(value), cy=y + moved, r=3.6, class_="seed"))
     parts.append(svg.text(WIDTH - MARGIN, y + 4.5, shown, class_="value", anchor="end"))
     return parts
 

@@ -129,7 +129,9 @@ def test_figures_of_a_known_confusion() -> None:
 
 def test_a_training_that_diverged_is_judged_as_it_was_then() -> None:
     run = made(0, 8)
-    diverged = Run(run.training, [Look(2, 1, 20, [[10, 0], [10, 0]])], [epoch(0.3, 0.7, 2.1), epoch(0.1, 0.5, None)], 1.0)
+    diverged = Run(
+        run.training, [Look(2, 1, 20, [[10, 0], [10, 0]])], [epoch(0.3, 0.7, 2.1), epoch(0.1, 0.5, None)], 1.0
+    )
     assert figures.test_accuracy(diverged, 3) == 50
     assert figures.validation_accuracy(diverged, 3) == 50
     assert figures.best_epoch(diverged, None) == 1
@@ -151,6 +153,8 @@ def test_a_plot_is_sound_and_stays_inside(curve: str) -> None:
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
     assert len(root.findall(f".//{SVG}circle")) == 6
     assert len(root.findall(f".//{SVG}path")) == (4 if curve else 0)
+    # Also of the seeds that agree.
+    assert len({(dot.get("cx"), dot.get("cy")) for dot in root.iter(f"{SVG}circle")}) == 6
     words = [element.text or "" for element in root.iter(f"{SVG}text")]
     assert "Some <title> & more" in words
     assert "✓ held" in words
