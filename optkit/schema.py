@@ -347,12 +347,13 @@ class Skipped(Struct, frozen=True):
 class Epoch(Struct, frozen=True):
     """One epoch of training; losses are means over its examples. For regression ``accuracy`` is ``None``.
 
+    A loss that is no number any more, and figures of validation data that are not there, are ``None``.
     ``learning_rate`` is that of the epoch's last step; ``None`` in reports of versions that did not note it.
     """
 
-    loss: float
+    loss: float | None
     accuracy: float | None
-    validation_loss: float
+    validation_loss: float | None
     validation_accuracy: float | None
     seconds: float
     learning_rate: float | None = None

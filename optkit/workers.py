@@ -40,7 +40,8 @@ class Job(NamedTuple):
     """One call of ``function`` (``module:function``) in a fresh process, after the jobs named in ``after``.
 
     ``threads`` is the number of cores that it keeps busy. ``opens`` is the path of a stranger's model that it opens:
-    then it runs under ``optkit.limits``, and a crash or want of memory is an ``InputError``.
+    then it runs under ``optkit.limits``, and a crash or want of memory is an ``InputError``. It runs some hundred
+    examples of ``example_values`` numbers each through the model, which takes its time.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Job(NamedTuple):
     after: tuple[str, ...] = ()
     threads: int = 1
     opens: str = ""
+    example_values: int = 0
 
 
 class Failure(NamedTuple):
@@ -220,7 +222,7 @@ def _child(channel: int, message: dict[str, Any]) -> None:
 
     try:
         if message["opens"]:
-            limited = limits.for_import(Path(message["opens"]))
+            limited = limits.for_import(Path(message["opens"]), example_values=message["example_values"])
             limits.set_for(0, limits.beyond_now(limited))
         module, _, function = message["function"].partition(":")
         value = getattr(importlib.import_module(module), function)(tell, **message["arguments"])

@@ -6,6 +6,7 @@ not be rebuilt layer by layer SavedModel folders of one frozen graph, which are 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from optkit.store import write_atomically
@@ -13,7 +14,12 @@ from optkit.store import write_atomically
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+
 SAVED_MODEL = ".saved_model"
+# Activations of a network for photographs take some hundred times the memory of its input: few of those at a time.
+_MOST_AT_ONCE = 100
+_VALUES_AT_ONCE = 2_000_000
 
 
 def save(model: Any, path: Path) -> None:
@@ -45,3 +51,18 @@ def load(path: Path) -> Any:
 
     with tfmot.quantization.keras.quantize_scope():
         return tf_keras.models.load_model(str(path), compile=False)
+
+
+def outputs_of(model: Any, inputs: np.ndarray) -> np.ndarray:
+    """The model's outputs, for so many inputs at a time as take little memory.
+
+    Args:
+        model: A tf_keras model with one input and one output.
+        inputs: float32 [n, *shape].
+
+    Returns:
+        float32 [n, *outputs].
+    """
+    at_once = max(1, min(_MOST_AT_ONCE, _VALUES_AT_ONCE // max(1, math.prod(inputs.shape[1:]))))
+    outputs: np.ndarray = model.predict(inputs, batch_size=at_once, verbose=0)
+    return outputs

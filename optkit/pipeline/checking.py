@@ -101,5 +101,11 @@ def check_file(
 
 
 def failed_checks(checks: list[Check]) -> list[str]:
-    """One line for each check that failed."""
-    return [f"{c.name}: observed {c.observed}, limit {c.limit} {c.unit}".rstrip() for c in checks if not c.passed]
+    """One line for each check that failed, with what its limit rests on."""
+    lines = []
+    for check in checks:
+        if not check.passed:
+            observed, limit = (f"{one:.4g}" if isinstance(one, float) else one for one in (check.observed, check.limit))
+            reason = f" ({check.reason})" if check.reason else ""
+            lines.append(f"{check.name}: observed {observed}, limit {limit} {check.unit}".rstrip() + reason)
+    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from optkit.problem import Outputs
     from optkit.workers import Tell
 
-# Enough to see what the outputs are, and whether the inputs can be right.
+# Enough to see what the outputs are, and whether the inputs can be right; of large pictures fewer, since each goes
+# through the network once for every scaling that is tried.
 LOOKED_AT = 500
+LOOKED_AT_VALUES = 20_000_000
 _ROUNDING = 1e-3
 
 
@@ -43,6 +46,7 @@ def import_model(
         InputError: The model cannot be read, the data are not for it, or are scaled otherwise than its training data
             were.
     """
+    from optkit import keras_models
     from optkit.data import check_outputs
     from optkit.keras_models import importing, outputs
     from optkit.training import configure_tensorflow
@@ -61,17 +65,19 @@ def import_model(
         check_skipped(wanted, model)
     _check_ports(model, wanted)
     shape = tuple(model.input_shape[1:])
-    count = min(LOOKED_AT, len(dataset.train.labels))
+    count = min(
+        LOOKED_AT, len(dataset.train.labels), max(1, LOOKED_AT_VALUES // math.prod(axis or 1 for axis in shape))
+    )
     raw, labels = dataset.train.images[:count], dataset.train.labels[:count]
     _check_shape(raw, shape, wanted)
-    answered = model.predict(dataset.real(raw, shape), batch_size=100, verbose=0)
+    answered = keras_models.outputs_of(model, dataset.real(raw, shape))
     task = _task(dataset, answered, outputs.output_kind(model), wanted)
     check_outputs(dataset, task.size if task.kind == "multiclass" else max(2, task.classes))
     warnings = data_range.judge_answers(answered, labels, task, dataset.class_names, source=dataset.name)
     # Numbers that a model looks up, such as those of words, are not to be scaled.
     if not _looks_up(model):
         warnings += data_range.judge(
-            lambda images: model.predict(images.reshape(len(images), *shape), batch_size=100, verbose=0),
+            lambda images: keras_models.outputs_of(model, images.reshape(len(images), *shape)),
             raw,
             labels,
             task,

@@ -33,12 +33,21 @@ TRAINED_AT_ONCE = 2
 Costs = dict[tuple[str, str], float]
 
 
-def make(plan: Plan, folder: Path, schedule: Schedule, costs: Costs) -> tuple[Plan, dict[str, Failure]]:
+def make(
+    plan: Plan, folder: Path, schedule: Schedule, costs: Costs, *, example_values: int
+) -> tuple[Plan, dict[str, Failure]]:
     """Train, export and check whatever is missing or damaged in the run folder.
 
     The baseline trains on all cores. Techniques train two at a time on half the cores each: small networks leave one
     of two threads idle for much of a step, so that two stages on one thread each take about two thirds of the time
     that they take one after the other on two threads. Exports and checks take what cores are left.
+
+    Args:
+        plan: What is wanted.
+        folder: The run folder.
+        schedule: Receives progress.
+        costs: See ``expected_seconds``.
+        example_values: Numbers in one example of the data, on which it depends how long a user's own model may take.
 
     Returns:
         The plan less the files that cannot be made, which are listed as skipped with the reason, and the failures of
@@ -48,7 +57,7 @@ def make(plan: Plan, folder: Path, schedule: Schedule, costs: Costs) -> tuple[Pl
         OptkitError: The baseline cannot be trained.
         EnvironmentFailedError: The disk is full or the like: going on would fail as well.
     """
-    jobs = _jobs(plan, folder, costs)
+    jobs = _jobs(plan, folder, costs, example_values)
     missing: dict[str, Job] = {}
     for name, job in jobs.items():
         # A file that is made again is checked again, even if it comes out the same.
@@ -114,13 +123,13 @@ def _file_name(file: FileStage) -> str:
     return f"{file.name}.{file.format}"
 
 
-def _jobs(plan: Plan, folder: Path, costs: Costs) -> dict[str, Job]:
+def _jobs(plan: Plan, folder: Path, costs: Costs, example_values: int) -> dict[str, Job]:
     """All jobs of a plan by name, in the order in which they should start when several can."""
     common = {"folder": str(folder), "settings": msgspec.to_builtins(plan.settings)}
     baseline, *others = plan.models
     # What others wait for longest goes first.
     others.sort(key=lambda model: -_path_seconds(plan, model, costs))
-    jobs = [_model_job(plan, model, common) for model in (baseline, *others)]
+    jobs = [_model_job(plan, model, common)._replace(example_values=example_values) for model in (baseline, *others)]
     for file in plan.files:
         model = plan.model(file.model)
         own = {

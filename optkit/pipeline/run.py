@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -92,7 +93,7 @@ def _run(
 ) -> Report:
     costs = jobs.expected_seconds(plan, dataset)
     schedule = Schedule(costs | figures.expected_seconds(plan), on_event)
-    plan, failures = jobs.make(plan, folder, schedule, costs)
+    plan, failures = jobs.make(plan, folder, schedule, costs, example_values=math.prod(dataset.train.images.shape[1:]))
     exported = [file for file in plan.files if file.key not in failures]
     measured = figures.measure_files(plan, exported, folder, dataset, schedule)
     return outputs.write(outputs.Finished(plan, folder, dataset, failures, measured, command, tuple(warnings)))

@@ -99,7 +99,7 @@ def finish_model(
         except InputError as error:
             result = result | {"keras3_notes": [f"no {keras3.name}: {error}"]}
     images = _parity_images(dataset, model.input_shape[1:])
-    outputs = model.predict(images, batch_size=100, verbose=0)
+    outputs = keras_models.outputs_of(model, images)
     reference = folder / "cache" / f"{key}.reference.npy"
     store.write_atomically(reference, lambda temporary: np.save(temporary, outputs, allow_pickle=False))
     store.save_stage(

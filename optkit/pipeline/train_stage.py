@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +56,7 @@ def train_network(
     model, task = building.build(wanted, dataset)
     seen = for_training(dataset)
     written = _Logs(root, logs=logs)
-    epochs = train(model, seen, wanted.plan, task=task, seed=wanted.seed, tell=tell, on_epoch=written.epoch_is_the_last)
+    epochs = train(model, seen, wanted.plan, task=task, seed=wanted.seed, tell=tell, on_epoch=written.after)
     files: list[Path] = []
     is_sound = all(bool(np.isfinite(weights).all()) for weights in model.get_weights())
     if is_sound:
@@ -76,13 +75,13 @@ def train_network(
 
 
 def curve(epochs: Sequence[Epoch]) -> list[CurvePoint]:
-    """The learning curve as it is stored: a loss that is no number is ``None``."""
+    """The learning curve as it is stored."""
     return [
         CurvePoint(
             epoch=index + 1,
-            loss=_number(epoch.loss),
+            loss=epoch.loss,
             accuracy=epoch.accuracy,
-            validation_loss=_number(epoch.validation_loss),
+            validation_loss=epoch.validation_loss,
             validation_accuracy=epoch.validation_accuracy,
             learning_rate=epoch.learning_rate,
             seconds=epoch.seconds,
@@ -91,12 +90,8 @@ def curve(epochs: Sequence[Epoch]) -> list[CurvePoint]:
     ]
 
 
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 class _Logs:
-    """What is done after each epoch: TensorBoard's logs where they are wanted, and the end of a lost training."""
+    """TensorBoard's logs, where they are wanted."""
 
     def __init__(self, root: Path, *, logs: bool) -> None:
         self._board = None
@@ -105,11 +100,11 @@ class _Logs:
 
             self._board = Board(root)
 
-    def epoch_is_the_last(self, index: int, epoch: Epoch) -> bool:
-        """Whether training is to end after the epoch with that number from 0."""
+    def after(self, index: int, epoch: Epoch) -> bool:
+        """Write an epoch, numbered from 0; training is never ended by it."""
         if self._board is not None:
             self._board.write(curve([epoch])[0], index + 1)
-        return not math.isfinite(epoch.loss)
+        return False
 
 
 def _save(model: Any, stem: Path) -> list[Path]:
@@ -126,7 +121,10 @@ def _kept(epochs: Sequence[Epoch], settings: TrainSettings) -> int:
     """The epoch, from 1, whose weights the model has in the end."""
     if not settings.plan.early_stopping:
         return len(epochs)
-    return 1 + min(range(len(epochs)), key=lambda index: epochs[index].validation_loss)
+    known = [
+        (epoch.validation_loss, index + 1) for index, epoch in enumerate(epochs) if epoch.validation_loss is not None
+    ]
+    return min(known)[1] if known else len(epochs)
 
 
 def _start(settings: TrainSettings, seen: Dataset, task: Task) -> Start:
@@ -137,14 +135,14 @@ def _start(settings: TrainSettings, seen: Dataset, task: Task) -> Start:
     import tf_keras
 
     from optkit.training.loop import _evaluate
-    from optkit.training.losses import ACCURACY, loss_and_metric
+    from optkit.training.losses import ACCURACY, objective
 
     tf_keras.utils.set_random_seed(settings.seed)
     untrained, _ = building.build(settings, seen)
-    loss, metric = loss_and_metric(task)
-    untrained.compile(loss=loss, metrics=[] if metric is None else [metric])
-    found = _evaluate(untrained, seen, task)
-    return Start(_number(found["loss"]), found.get(ACCURACY))
+    wanted = objective(task, settings.plan)
+    untrained.compile(loss=wanted.loss, metrics=[] if wanted.metric is None else [wanted.metric])
+    found = _evaluate(untrained, seen, task, one_hot=wanted.one_hot)
+    return Start(found.get("loss"), found.get(ACCURACY))
 
 
 def summary(model: Any) -> Summary:

@@ -41,6 +41,11 @@ class Augmentation(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether anything is changed at all."""
         return self != Augmentation()
 
+    @property
+    def moves(self) -> bool:
+        """Whether it takes pictures: blending does not."""
+        return bool(self.shift or self.rotation or self.zoom or self.elastic or self.cutout)
+
 
 class TrainingPlan(Struct, frozen=True, forbid_unknown_fields=True):
     """How to train.

@@ -140,3 +140,11 @@ def test_what_does_not_fit_is_refused(own: Path, tmp_path: Path, arguments: list
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_large_pictures_go_through_a_wide_network(own: Path) -> None:
+    arguments = ("photograph.keras", "--data", "photographs.npz", "--recipe", "fp32", "--formats", "tflite")
+    result = optkit("compress", *arguments, "--out", "large", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (file,) = report_of(own / "large")["variants"]
+    assert (file["status"], file["accuracy"]["total"]) == ("ok", 40)

@@ -220,3 +220,13 @@ def surroundings(tell: Tell) -> list[str | None]:  # noqa: ARG001
 
 def test_keras_neither_reads_nor_leaves_settings_in_the_home_folder(tmp_path: Path) -> None:
     assert in_a_worker(tmp_path, "surroundings", opens=None) == [os.devnull, "tensorflow"]
+
+
+def test_large_examples_may_take_longer_and_large_models_too(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.keras", tmp_path / "large.keras"
+    small.write_bytes(b"x" * 1000)
+    large.write_bytes(b"x" * 20_000_000)
+    digits = limits.for_import(small, example_values=784).processor_seconds or 0
+    assert digits == 12
+    assert (limits.for_import(small, example_values=224 * 224 * 3).processor_seconds or 0) > digits + 50
+    assert (limits.for_import(large, example_values=784).processor_seconds or 0) >= digits + 60
