@@ -151,7 +151,7 @@ def _diverging(curve: _Curve, facts: Facts) -> Finding | None:
         words = f"Training diverged: the loss ended at {_figure(end)}, over the {_figure(curve.start)} before it began."
         evidence.append(Evidence("loss before the first step", _figure(curve.start)))
         since = next(i for i, value in enumerate(curve.loss) if value > curve.start)
-    elif end > COMES_BACK * lowest and curve.epochs - at > curve.width and _fell_back(curve, at):
+    elif end > COMES_BACK * lowest and curve.epochs - at > curve.width and _fell_back(curve, at, facts):
         words = f"Training diverged after epoch {at + 1}: the loss rose from {_figure(lowest)} to {_figure(end)}."
         evidence.append(Evidence(f"lowest training loss, in epoch {at + 1}", _figure(lowest)))
         since = at + 1
@@ -160,9 +160,20 @@ def _diverging(curve: _Curve, facts: Facts) -> Finding | None:
     return _fault("diverging", words, since + 1, [*evidence, _rate(facts)], cures.diverging(facts))
 
 
-def _fell_back(curve: _Curve, at: int) -> bool:
+def _fell_back(curve: _Curve, at: int, facts: Facts) -> bool:
     """Whether training accuracy was lost as well; a loss near 0 may double and mean nothing."""
-    return curve.accuracy is None or curve.accuracy[at] - curve.end(curve.accuracy) > GAP
+    if curve.accuracy is None:
+        return True
+    end = curve.end(curve.accuracy)
+    return curve.accuracy[at] - end > GAP + _beyond_best(curve) * _error(end, facts.train_examples)
+
+
+def _beyond_best(curve: _Curve) -> float:
+    """Standard errors that the end may differ from the best of all epochs by chance alone.
+
+    The best of T figures that differ by chance alone lies √(2 ln T) standard errors from their mean.
+    """
+    return ERRORS_BEYOND + math.sqrt(2 * math.log(max(2, curve.epochs)))
 
 
 def _stuck(curve: _Curve, facts: Facts) -> Finding | None:
@@ -229,7 +240,7 @@ def _rise(curve: _Curve, facts: Facts) -> tuple[int, float, float] | None:
     if curve.end(curve.loss) >= curve.loss[at]:
         return None
     trend = rising_p(curve.validation[after]) < TREND_P and falling_p(curve.loss[after]) < TREND_P
-    doubt = ERRORS_BEYOND * _loss_error(end, curve, facts) * math.sqrt(2 / curve.width)
+    doubt = _beyond_best(curve) * _loss_error(end, curve, facts) / math.sqrt(curve.width)
     if not trend and end - lowest < doubt:
         return None
     return at + 1 + curve.width // 2, lowest, end
@@ -399,7 +410,7 @@ def _rate(facts: Facts) -> Evidence:
 def _figure(value: float) -> str:
     if value and not 1e-4 <= abs(value) < 1e6:
         return f"{value:.2e}"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _percent(share: float) -> str:

@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from pathlib import Path
 
-VOID = {"meta", "link", "input", "br", "image", "path", "circle", "rect", "line", "use"}
+VOID = {"meta", "link", "input", "br", "img", "image", "path", "circle", "rect", "line", "use"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
