@@ -119,7 +119,9 @@ def unlike(folder: Path, undisturbed: dict[str, str], kept: dict[Path, int], end
         ended: The run that should have mended everything.
     """
     if ended.exit_code != 0:
-        yield f"the next run ends with exit code {ended.exit_code}: {ended.errors.strip()[-300:]}"
+        failed = [line for line in ended.output.splitlines() if line.startswith("failed: ")]
+        told = " ".join([ended.errors.strip()[-300:], *failed])
+        yield f"the next run ends with exit code {ended.exit_code}: {told}"
     if "Traceback" in ended.errors + ended.output:
         yield "the next run shows a traceback"
     if hashes(folder) != undisturbed:

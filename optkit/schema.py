@@ -345,10 +345,13 @@ class Skipped(Struct, frozen=True):
 
 
 class Epoch(Struct, frozen=True):
-    """One epoch of training; losses are means over its examples. For regression ``accuracy`` is ``None``.
+    """One epoch of training. For regression ``accuracy`` is ``None``.
 
-    A loss that is no number any more, and figures of validation data that are not there, are ``None``.
-    ``learning_rate`` is that of the epoch's last step; ``None`` in reports of versions that did not note it.
+    Losses are means over its examples of what is minimized: on labels as they are smoothed or blended, with the
+    penalties of ``l1`` and ``l2``; ``penalty`` is their part of ``validation_loss``. ``loss`` and ``accuracy`` are
+    those during the epoch, with dropout and augmentation; the others those after it. A loss that is no number any
+    more, and figures of validation data that are not there, are ``None``. ``learning_rate`` is that of the epoch's
+    last step; it and ``penalty`` are ``None`` in reports of versions that did not note them.
     """
 
     loss: float | None
@@ -357,6 +360,7 @@ class Epoch(Struct, frozen=True):
     validation_accuracy: float | None
     seconds: float
     learning_rate: float | None = None
+    penalty: float | None = None
 
 
 class Training(Struct, frozen=True):
@@ -372,7 +376,8 @@ class Report(Struct, frozen=True):
     ``data`` is ``None`` where files were measured on generated inputs.
     ``pictures`` has the test images that a flip names, once each: index in the test set (as a string) to a PNG
     in base64 (``optkit.report.pictures``), so that the page is drawn from this record alone. ``task`` says what
-    outputs stand for; ``None`` in reports of versions that knew classes only, and where nothing was judged.
+    outputs stand for; ``None`` in reports of versions that knew classes only, and where nothing was judged. ``seed``
+    decided everything that is drawn at random; ``None`` in reports of versions that did not note it.
     """
 
     schema_version: int
@@ -391,3 +396,4 @@ class Report(Struct, frozen=True):
     pictures: dict[str, str] = {}
     stopping: list[Stopping] = []
     task: Task | None = None
+    seed: int | None = None

@@ -61,7 +61,7 @@ def make(
     missing: dict[str, Job] = {}
     for name, job in jobs.items():
         # A file that is made again is checked again, even if it comes out the same.
-        remade = name.startswith("check ") and any(before in missing for before in job.after)
+        remade = name.startswith("check ") and job.after[-1] in missing
         if remade or store.load_stage(folder, job.arguments["key"]) is None:
             missing[name] = job
         else:
@@ -142,7 +142,9 @@ def _jobs(plan: Plan, folder: Path, costs: Costs, example_values: int) -> dict[s
         wanted = common | own | {"key": file.key, "model_name": file.model}
         jobs.append(Job(export, "optkit.pipeline.stages:export_file", wanted, after=(f"train {file.model}",)))
         wanted = common | own | {"key": file.check_key}
-        jobs.append(Job(check, "optkit.pipeline.checking:check_file", wanted, after=(export,)))
+        # It reads what the model answers as well, which may be made again where the file is kept.
+        after = (f"train {file.model}", export)
+        jobs.append(Job(check, "optkit.pipeline.checking:check_file", wanted, after=after))
     return {job.name: job for job in jobs}
 
 

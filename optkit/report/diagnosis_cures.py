@@ -55,7 +55,7 @@ def diverging(facts: Facts) -> list[Cure]:
     found = [_rate(facts, facts.plan.learning_rate / 10, "a tenth of the learning rate")]
     if not facts.is_normalized:
         found.append(Cure("inputs of mean 0 and deviation 1", "--normalize standard"))
-    if not facts.plan.warmup_epochs:
+    if not facts.plan.warmup_epochs and facts.plan.epochs > 1:
         found.append(Cure("a rate that rises slowly at first", "--warmup-epochs 1"))
     if not facts.network.batchnorm:
         found.append(Cure("batch normalization", "--batchnorm"))

@@ -1,4 +1,4 @@
-"""An exponential moving average of a model's weights, which are often better than the last ones."""
+"""A moving average of the weights, kept beside the ones that are trained."""
 
 from __future__ import annotations
 
@@ -8,49 +8,58 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+
 
 class Average:
-    """The average of all weights of a model, the statistics of batch normalization among them.
+    """The exponential moving average of a model's float weights, normalization's statistics among them.
 
-    Source: Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992; the early steps, where
-    the first weights would weigh too much, as in TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``.
-
-    Args:
-        model: A tf_keras model.
-        momentum: Share of the old average that each step keeps, 0 to 1.
+    The momentum of step n is at most (1 + n) / (10 + n), as in ``tf.train.ExponentialMovingAverage``: else the random
+    weights of the start would still be in the average when a short training ends.
     """
 
     def __init__(self, model: Any, momentum: float) -> None:
+        """Start from the model's weights as they are now."""
         import tensorflow as tf
 
-        self._weights, self._momentum = list(model.weights), momentum
-        self._averages = [tf.Variable(weight, trainable=False) for weight in self._weights]
+        self._momentum = momentum
+        self._trained = [weight for weight in model.weights if weight.dtype.is_floating]
+        self._averages = [tf.Variable(weight, trainable=False) for weight in self._trained]
 
-    def update(self, step: Any) -> None:
-        """Take the weights after a step in; inside of a TensorFlow function.
+    def update(self, steps: Any) -> None:
+        """Take in the weights after a step; inside a TensorFlow function.
 
         Args:
-            step: Steps before this one, int64 or float32 [].
+            steps: Number of steps done, at least 1: int64 scalar tensor.
         """
         import tensorflow as tf
 
-        done = tf.cast(step, tf.float32)
-        kept = tf.minimum(self._momentum, (1.0 + done) / (10.0 + done))
-        for average, weight in zip(self._averages, self._weights, strict=True):
-            average.assign(kept * average + (1.0 - kept) * weight)
+        done = tf.cast(steps, tf.float32)
+        share = 1.0 - tf.minimum(self._momentum, (1.0 + done) / (10.0 + done))
+        for average, weight in zip(self._averages, self._trained, strict=True):
+            average.assign_add(tf.cast(share, weight.dtype) * (weight - average))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model computes with the averages."""
-        own = [weight.numpy() for weight in self._weights]
-        self.keep()
+        """The model has the averaged weights for so long."""
+        trained = [weight.numpy() for weight in self._trained]
+        self.put_in()
         try:
             yield
         finally:
-            for weight, value in zip(self._weights, own, strict=True):
+            for weight, value in zip(self._trained, trained, strict=True):
                 weight.assign(value)
 
-    def keep(self) -> None:
-        """The averages become the model's weights."""
-        for weight, average in zip(self._weights, self._averages, strict=True):
+    def put_in(self) -> None:
+        """Give the model the averaged weights for good."""
+        for weight, average in zip(self._trained, self._averages, strict=True):
             weight.assign(average)
+
+    def values(self) -> list[np.ndarray]:
+        """The averages, for a checkpoint."""
+        return [average.numpy() for average in self._averages]
+
+    def restore(self, values: list[np.ndarray]) -> None:
+        """Go on from averages of ``values``."""
+        for average, value in zip(self._averages, values, strict=True):
+            average.assign(value)

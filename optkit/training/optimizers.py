@@ -1,124 +1,95 @@
-"""The update rule and its rate over time."""
+"""The update rule of a plan, and its learning rate at every step."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from optkit.training.plan import TrainingPlan
 
-# Share of the steps in which one-cycle's rate rises, and what part of it that begins with, as PyTorch has them.
-RISING_SHARE = 0.3
-START_DIVISOR = 25.0
-# What weight decay leaves alone: biases and the scales of normalization, which have no size to keep small.
-NOT_DECAYED = ["bias", "gamma", "beta"]
+# Of one-cycle: it starts at that share of the highest rate, and rises for that share of the steps.
+CYCLE_START = 1 / 25
+CYCLE_RISE = 0.3
 
 
-class Rule(NamedTuple):
-    """An update rule.
-
-    Attributes:
-        optimizer: The tf_keras optimizer.
-        cut: Lowers the rate as ``plateau`` does; does nothing for other schedules.
-    """
-
-    optimizer: Any
-    cut: Callable[[], None]
-
-
-def rule(plan: TrainingPlan, *, steps: int) -> Rule:
-    """The optimizer that a plan describes.
+def optimizer_of(plan: TrainingPlan, steps: int, trained: list[Any]) -> Any:
+    """The Keras optimizer of a plan, not built yet.
 
     Args:
-        plan: Rule, rate and schedule.
-        steps: Steps of one epoch.
+        plan: How to train.
+        steps: Steps of an epoch.
+        trained: The variables that it will be given. Of these only kernels (two axes and more) take part in
+            ``weight_decay``: pulling biases and normalization to zero does not make a network simpler.
+
+    Returns:
+        A tf_keras optimizer. With the ``plateau`` schedule, ``cut_rate`` lowers its rate.
     """
-    from tf_keras import optimizers
+    import tf_keras
 
-    rate, cut = _rate(plan, steps)
+    rate, optimizers = _rate_of(plan, steps), tf_keras.optimizers
     if plan.optimizer == "sgd":
-        made = optimizers.SGD(rate, momentum=plan.momentum, nesterov=plan.nesterov)
-    elif plan.optimizer == "rmsprop":
-        made = optimizers.RMSprop(rate, momentum=plan.momentum)
-    elif plan.optimizer == "adamw":
-        made = optimizers.AdamW(rate, weight_decay=plan.weight_decay)
-        made.exclude_from_weight_decay(var_names=NOT_DECAYED)
-    else:
-        made = {"adagrad": optimizers.Adagrad, "adam": optimizers.Adam}[plan.optimizer](rate)
-    return Rule(made, cut)
+        return optimizers.SGD(rate, momentum=plan.momentum, nesterov=plan.nesterov)
+    if plan.optimizer == "rmsprop":
+        return optimizers.RMSprop(rate, momentum=plan.momentum)
+    if plan.optimizer == "adagrad":
+        return optimizers.Adagrad(rate)
+    if plan.optimizer == "adam":
+        return optimizers.Adam(rate)
+    optimizer = optimizers.AdamW(rate, weight_decay=plan.weight_decay)
+    optimizer.exclude_from_weight_decay(var_list=[variable for variable in trained if len(variable.shape) < 2])
+    return optimizer
 
 
-def _rate(plan: TrainingPlan, steps: int) -> tuple[Any, Callable[[], None]]:
-    """A number where the rate never changes, else a schedule over steps; and what cuts it."""
-    from tf_keras.optimizers import schedules
-
-    total, warm = max(1, plan.epochs * steps), round(plan.warmup_epochs * steps)
-    if plan.schedule == "constant" and not warm:
-        return plan.learning_rate, _nothing
-    if plan.schedule == "cosine" and not warm:
-        return schedules.CosineDecay(plan.learning_rate, total), _nothing
-    if plan.schedule == "cosine":
-        rest = max(1, total - warm)
-        return schedules.CosineDecay(0.0, rest, warmup_target=plan.learning_rate, warmup_steps=warm), _nothing
-    if plan.schedule == "one-cycle":
-        return _one_cycle(plan.learning_rate, total, warm), _nothing
-    return _steady(plan, warm)
+def cut_rate(optimizer: Any, plan: TrainingPlan) -> None:
+    """Multiply the rate of a ``plateau`` plan's optimizer by the plan's factor, but never go below its floor."""
+    top = highest_rate(optimizer)
+    # A rate that is below the floor from the start stays where it is.
+    top.assign(max(float(top) * plan.plateau_factor, min(plan.plateau_floor, float(top))))
 
 
-def _nothing() -> None:
-    """The rate is not cut."""
+def highest_rate(optimizer: Any) -> Any:
+    """The variable that ``cut_rate`` lowers; ``None`` with schedules that depend on the step alone."""
+    # The public property gives the rate, not the schedule.
+    return getattr(optimizer._learning_rate, "top", None)  # noqa: SLF001
 
 
-def _steady(plan: TrainingPlan, warm: int) -> tuple[Any, Callable[[], None]]:
-    """The same rate once it is warm, until it is cut."""
+def _rate_of(plan: TrainingPlan, steps: int) -> Any:
+    import tf_keras
+
+    total = max(1, plan.epochs * steps)
+    if not plan.warmup_epochs and plan.schedule == "constant":
+        return plan.learning_rate
+    if not plan.warmup_epochs and plan.schedule == "cosine":
+        return tf_keras.optimizers.schedules.CosineDecay(plan.learning_rate, total)
+    return _schedule(plan, plan.warmup_epochs * steps, total)
+
+
+def _schedule(plan: TrainingPlan, warmup: float, total: int) -> Any:
+    """Rate by step: warm-up, then the schedule over the steps that are left, times a variable highest rate."""
+    import math
+
     import tensorflow as tf
-    from tf_keras.optimizers import schedules
+    import tf_keras
 
-    rate = tf.Variable(plan.learning_rate, trainable=False, dtype=tf.float32)
-
-    class Steady(schedules.LearningRateSchedule):  # type: ignore[misc]  # tf_keras ships no types
-        """As a function of the step."""
+    class Rate(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras ships no types
+        def __init__(self) -> None:
+            self.top = tf.Variable(plan.learning_rate, trainable=False, dtype=tf.float32, name="highest_rate")
 
         def __call__(self, step: Any) -> Any:
-            """The rate."""
-            return rate * tf.minimum(1.0, (tf.cast(step, tf.float32) + 1.0) / max(1, warm))
+            step = tf.cast(step, tf.float32)
+            done = tf.clip_by_value((step - warmup) / (total - warmup), 0.0, 1.0)
+            share: Any = tf.ones_like(step)
+            if plan.schedule == "cosine":
+                share = 0.5 * (1.0 + tf.cos(math.pi * done))
+            elif plan.schedule == "one-cycle":
+                rise = CYCLE_START + (1.0 - CYCLE_START) * done / CYCLE_RISE
+                share = tf.minimum(rise, (1.0 - done) / (1.0 - CYCLE_RISE))
+            if warmup:
+                # The first step already learns something, the last one of the warm-up at the full rate.
+                share = tf.where(step < warmup, tf.minimum(1.0, (step + 1.0) / warmup), share)
+            return self.top * share
 
         def get_config(self) -> dict[str, Any]:
-            """What it is made of."""
-            return {"rate": plan.learning_rate, "warm": warm}
+            return {}
 
-    def cut() -> None:
-        if plan.schedule == "plateau":
-            # One that begins below the floor stays where it is.
-            lowest = min(plan.plateau_floor, float(rate))
-            rate.assign(max(lowest, float(rate) * plan.plateau_factor))
-
-    return Steady(), cut
-
-
-def _one_cycle(rate: float, total: int, warm: int) -> Any:
-    """Up in a straight line and down to zero along a cosine; a warm-up takes the place of the rise."""
-    import tensorflow as tf
-    from tf_keras.optimizers import schedules
-
-    rising = float(warm or max(1, round(RISING_SHARE * total)))
-    start = 0.0 if warm else rate / START_DIVISOR
-
-    class OneCycle(schedules.LearningRateSchedule):  # type: ignore[misc]  # tf_keras ships no types
-        """As a function of the step."""
-
-        def __call__(self, step: Any) -> Any:
-            """The rate."""
-            now = tf.cast(step, tf.float32)
-            up = start + (rate - start) * now / rising
-            done = tf.clip_by_value((now - rising) / max(1.0, total - rising), 0.0, 1.0)
-            return tf.where(now < rising, up, rate * 0.5 * (1.0 + tf.cos(math.pi * done)))
-
-        def get_config(self) -> dict[str, Any]:
-            """What it is made of."""
-            return {"rate": rate, "total": total, "rising": rising}
-
-    return OneCycle()
+    return Rate()

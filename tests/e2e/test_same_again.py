@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -87,6 +88,22 @@ def test_a_killed_run_continues_and_ends_with_the_same_artifacts(
     assert not list(folder.rglob(".optkit-tmp-*"))
     assert len(finished) >= ("export" in moment) + 4 * ("measure" in moment)
     assert all(path.stat().st_mtime_ns == made for path, made in finished.items())
+
+
+def test_models_and_checks_that_are_gone_are_made_again_in_order(
+    small_run: tuple[Path, Result], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(small_run[0], folder)
+    for path in (folder / "models").iterdir():
+        path.unlink()
+    records = [path for path in (folder / "cache").glob("*.json") if '"stage": "check ' in path.read_text()]
+    assert len(records) >= 4
+    for path in records:
+        path.unlink()
+    result = optkit("compress", *SMALL, *SMALL_RECIPES, "--out", str(folder))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert artifact_hashes(folder) == artifact_hashes(small_run[0])
 
 
 @pytest.mark.parametrize(("signal_number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

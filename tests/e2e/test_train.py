@@ -250,7 +250,7 @@ def _logged(folder: Path) -> list[Any]:
     """Losses in TensorBoard's event files, in order."""
     code = (
         "import sys, json, tensorflow as tf\n"
-        "found = [(event.step, float(tf.make_ndarray(value.tensor))) for file in tf.io.gfile.glob(sys.argv[1])\n"
+        "found = [(event.step, value.simple_value) for file in tf.io.gfile.glob(sys.argv[1])\n"
         "         for event in tf.compat.v1.train.summary_iterator(file) for value in event.summary.value\n"
         "         if value.tag == 'loss']\n"
         "print(json.dumps([one for _, one in sorted(found)]))"
@@ -273,6 +273,7 @@ BAD = [
     (("--normalize", "half"), "normalize expects one of none, standard, unit"),
     (("--normalize", "unit", "--scale", "1/255"), "--normalize and --scale"),
     (("--nesterov",), "--nesterov is a form of momentum"),
+    (("--warmup-epochs", "6"), "--warmup-epochs must be less than --epochs"),
     (("--metric", "acuracy"), "accuracy"),
     (("--recipe", "prune+int8"), "--recipe expects a file whose name ends in .toml"),
     (("--recipe", "not-there.toml"), "cannot read the recipe file not-there.toml"),

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from page_reader import CHROMIUM, Page, in_browser
+from page_reader import Page
 from sample_training import healthy, overfitting, points, sample_training
 
 from optkit.problem import Task
@@ -15,8 +16,6 @@ from optkit.report.train_page import render
 from optkit.report.train_record import Evidence, Start
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from optkit.report.train_record import TrainReport
 
 replace = msgspec.structs.replace
@@ -202,7 +201,7 @@ def test_the_text_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.startswith("# Training of mlp-128\n\n**Diagnosis.** The network overfits from epoch")
     for wanted in ("| cat | 0 | 10 | 90 |", "`--early-stopping 3`", "| sum |  |  | 100,480 | 100,352 |", REPORT.again):
         assert wanted in text, wanted
-    train_text.show(REPORT, folder=_here())
+    train_text.show(REPORT, folder=Path("run"))
     shown = capsys.readouterr().out
     for wanted in (
         "Test accuracy: 94.33 % [91.11, 96.43], 283 of 300",
@@ -218,53 +217,8 @@ def test_the_text_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Mean squared error" in train_markdown.render(regression())
 
 
-def _here() -> Path:
-    from pathlib import Path
-
-    return Path("run")
-
-
 def test_the_record_comes_back_as_it_was() -> None:
     assert train_record.from_json(train_record.to_json(REPORT)) == REPORT
     for bad in (b"{}", b"\xff", train_record.to_json(replace(REPORT, schema_version=2))):
         with pytest.raises(train_record.InputError):
             train_record.from_json(bad)
-
-
-# Looks at the page as a reader would and leaves the findings where the delivered DOM shows them.
-SCRIPT = """
-<script>
-window.addEventListener("load", () => {
-  const found = {};
-  found.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  found.columns = getComputedStyle(document.querySelector(".panels")).gridTemplateColumns.split(" ").length;
-  const image = document.querySelector(".strip-of img");
-  found.picture = image.complete && image.naturalWidth === 5;
-  const region = document.querySelector(".tall");
-  region.focus();
-  found.focused = document.activeElement === region && region.scrollHeight > region.clientHeight;
-  found.heading = document.querySelector("h1").getBoundingClientRect().bottom < window.innerHeight;
-  const out = document.createElement("pre");
-  out.id = "found";
-  out.textContent = JSON.stringify(found);
-  document.body.append(out);
-});
-</script>
-"""
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-@pytest.mark.parametrize(("width", "columns"), [(360, 1), (1400, 2)])
-def test_in_a_browser_it_fits_shows_pictures_and_is_reached_by_keys(
-    text: str, tmp_path: Path, width: int, columns: int
-) -> None:
-    # The page's own policy allows no script: the test's needs leave.
-    loosened = text.replace("style-src", "script-src 'unsafe-inline'; style-src").replace("</body>", f"{SCRIPT}</body>")
-    found = in_browser(loosened, tmp_path, width)
-    assert found == {"wide": 0, "columns": columns, "picture": True, "focused": True, "heading": True}
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_in_a_browser_its_own_policy_runs_no_script(text: str, tmp_path: Path) -> None:
-    with pytest.raises(AssertionError):
-        in_browser(text.replace("</body>", f"{SCRIPT}</body>"), tmp_path, 1400)
