@@ -81,7 +81,9 @@ def diagnose(curve: Sequence[CurvePoint], start: Start, facts: Facts) -> Diagnos
             return _told([found], notes)
     findings = [found for judge in (_overfitting, _too_slow) if (found := judge(judged, facts)) is not None]
     if not findings:
-        for judge in (_underfitting, _still_improving):
+        # What early stopping has ended had stopped improving.
+        ended = facts.kept_epoch < len(curve)
+        for judge in (_underfitting,) if ended else (_underfitting, _still_improving):
             found = judge(judged, facts)
             if found is not None:
                 findings.append(found)

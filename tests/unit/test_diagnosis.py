@@ -70,6 +70,11 @@ def test_what_early_stopping_left_behind_is_not_held_against_it() -> None:
     assert "early stopping ended training after epoch 11 and went back to epoch 8" in found.notes[0]
 
 
+def test_what_early_stopping_ended_is_not_said_to_improve_still() -> None:
+    curve = [*healthy(), replace(healthy()[-1], epoch=6, validation_loss=0.2)]
+    assert judged(curve, plan=replace(PLAN, early_stopping=1), kept_epoch=5).findings == []
+
+
 @pytest.mark.parametrize("course", ["loss", "validation_loss"])
 def test_a_loss_that_is_no_number_is_diverging(course: str) -> None:
     curve = healthy()
@@ -80,9 +85,10 @@ def test_a_loss_that_is_no_number_is_diverging(course: str) -> None:
 
 
 def test_a_loss_over_its_start_is_diverging() -> None:
-    curve = points([759_271, 42.28, 42.53], [42.6, 23.2, 38.9], [0.0974, 0.1053, 0.1006], [0.095, 0.112, 0.098])
+    curve = points([759_271, 42.28, 42.53], [42.6, 23.2, 38.9], [0.274, 0.253, 0.306], [0.295, 0.312, 0.298])
     finding = only(judged(curve, plan=replace(PLAN, optimizer="sgd", learning_rate=100)))
     assert (finding.kind, finding.since_epoch) == ("diverging", 1)
+    assert finding.words == "Training diverged: the loss ended at 42.5, over the 2.37 before it began."
     # A tenth of 100 would still be far too much.
     assert finding.cures[0].option == "--learning-rate 0.01"
 

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+import optkit
 from optkit.cli import training_options
 from optkit.cli.train import command
-from optkit.pipeline.train_run import network_name, run_folder
+from optkit.pipeline.train_run import network_name, run_folder, train
 from optkit.pipeline.train_settings import TrainSettings, resolve_training
 
 
@@ -61,6 +62,10 @@ def test_the_folder_is_named_after_the_network() -> None:
     assert str(run_folder(same, "x")) == "x"
     with pytest.raises(Exception, match="--out expects the name of a folder"):
         run_folder(same, " ")
+
+
+def test_python_has_the_command_too() -> None:
+    assert optkit.train is train
 
 
 def test_settings_survive_the_way_to_a_worker() -> None:
