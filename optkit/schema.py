@@ -345,17 +345,22 @@ class Skipped(Struct, frozen=True):
 
 
 class Epoch(Struct, frozen=True):
-    """One epoch of training; losses are means over its examples. For regression ``accuracy`` is ``None``.
+    """One epoch of training. For regression ``accuracy`` is ``None``.
 
-    ``learning_rate`` is that of the epoch's last step; ``None`` in reports of versions that did not note it.
+    Losses are means over its examples of what is minimized: on labels as they are smoothed or blended, with the
+    penalties of ``l1`` and ``l2``; ``penalty`` is their part of ``validation_loss``. ``loss`` and ``accuracy`` are
+    those during the epoch, with dropout and augmentation; the others those after it. A loss that is no number any
+    more, and figures of validation data that are not there, are ``None``. ``learning_rate`` is that of the epoch's
+    last step; it and ``penalty`` are ``None`` in reports of versions that did not note them.
     """
 
-    loss: float
+    loss: float | None
     accuracy: float | None
-    validation_loss: float
+    validation_loss: float | None
     validation_accuracy: float | None
     seconds: float
     learning_rate: float | None = None
+    penalty: float | None = None
 
 
 class Training(Struct, frozen=True):

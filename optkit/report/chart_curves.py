@@ -23,7 +23,7 @@ def learning_curves(stages: Sequence[Training]) -> list[tuple[str, str, Markup]]
 
     Accuracy, or the loss where models give values.
     """
-    recorded = [training for training in stages if training.epochs]
+    recorded = [training for training in stages if _courses(training)[0]]
     if not recorded:
         return []
     values = [value for training in recorded for course in _courses(training) for value in course]
@@ -57,7 +57,13 @@ def _courses(training: Training) -> tuple[list[float], list[float]]:
     validated = [epoch.validation_accuracy for epoch in training.epochs if epoch.validation_accuracy is not None]
     if len(trained) == len(validated) == len(training.epochs):
         return trained, validated
-    return [epoch.loss for epoch in training.epochs], [epoch.validation_loss for epoch in training.epochs]
+    # The last epoch of a training that diverged has no numbers.
+    both = [
+        (epoch.loss, epoch.validation_loss)
+        for epoch in training.epochs
+        if epoch.loss is not None and epoch.validation_loss is not None
+    ]
+    return [loss for loss, _ in both], [validation for _, validation in both]
 
 
 def _curve(training: Training, low: float, high: float) -> Markup:

@@ -216,9 +216,10 @@ def _skipped(report: Report) -> list[str]:
     return ["## Not made", "\n".join(lines)] if lines else []
 
 
-def _course(losses: Sequence[float]) -> str:
+def _course(losses: Sequence[float | None]) -> str:
     """First and last of several losses, or the only one."""
-    return " → ".join(f"{loss:.4f}" for loss in ([losses[0], losses[-1]] if len(losses) > 1 else losses))
+    ends = [losses[0], losses[-1]] if len(losses) > 1 else losses
+    return " → ".join(wording.MISSING if loss is None else f"{loss:.4f}" for loss in ends)
 
 
 def _hundredths(fraction: float | None) -> str:

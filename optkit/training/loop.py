@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from optkit.schema import Epoch
-from optkit.training.losses import ACCURACY, loss_and_metric, targets_of
+from optkit.training.augmentation import Canvas, canvas, change
+from optkit.training.averaging import Average
+from optkit.training.checks import check
+from optkit.training.losses import ACCURACY, loss_and_metric, objective_of, targets_of
+from optkit.training.optimizers import cut_rate, optimizer_of
+from optkit.training.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from optkit.data import Dataset
     from optkit.problem import Task
+    from optkit.training.losses import Objective
     from optkit.training.plan import TrainingPlan
     from optkit.workers import Tell
 
@@ -56,50 +63,45 @@ def train(
 ) -> list[Epoch]:
     """Train a model in place.
 
+    With ``plan.ema`` the model has the averaged weights whenever it is evaluated, in ``on_epoch``, and at the end;
+    with ``plan.early_stopping`` it ends with the weights of the epoch that ``kept_epoch`` names.
+
     Args:
         model: A tf_keras model with input [batch, *shape] and output float32 [batch, task.size].
-        dataset: Its training part is trained on; its validation part is looked at after every epoch, nothing is
-            chosen by it here.
+        dataset: Its training part is trained on; its validation part is looked at after every epoch, and decides
+            nothing but when ``plateau`` and ``early_stopping`` act; without these it may be empty.
         plan: How to train.
-        task: What the outputs stand for, which decides the loss.
-        seed: Decides the order of the examples.
+        task: What the outputs stand for, which decides the loss where the plan does not.
+        seed: Decides the order of the examples and their augmentation.
         tell: Receives ``done`` and ``total`` steps and the running ``accuracy`` (``None`` for regression).
         on_epoch: Called after each epoch with its number from 0; training ends when it returns true.
 
     Returns:
-        One record per epoch.
+        One record per epoch. Training ends after an epoch whose loss is no longer a number.
+
+    Raises:
+        InputError: The plan does not fit the task or the data.
     """
     import numpy as np
     import tensorflow as tf
-    import tf_keras
 
-    examples, labels = dataset.train.images, targets_of(dataset.train.labels, task)
+    check(plan, task, dataset)
+    objective = objective_of(plan, task)
+    examples, labels = dataset.train.images, dataset.train.labels
     shape = tuple(model.input_shape[1:])
     batch = min(plan.batch, len(labels))
     steps = len(labels) // batch
-    rate: Any = plan.learning_rate
-    if plan.schedule == "cosine":
-        rate = tf_keras.optimizers.schedules.CosineDecay(plan.learning_rate, max(1, plan.epochs * steps))
-    optimizers = {
-        "adam": tf_keras.optimizers.Adam,
-        "rmsprop": tf_keras.optimizers.RMSprop,
-        "sgd": tf_keras.optimizers.SGD,
-    }
-    loss, metric = loss_and_metric(task)
-    model.compile(optimizer=optimizers[plan.optimizer](rate), loss=loss, metrics=[] if metric is None else [metric])
+    optimizer = optimizer_of(plan, steps, model.trainable_variables)
+    loss, metric = loss_and_metric(objective, task)
+    model.compile(optimizer=optimizer, loss=loss, metrics=[] if metric is None else [metric])
     chunk = max(1, min(CHUNK_STEPS, CHUNK_BYTES // (batch * max(1, math.prod(shape)) * 4)))
-
-    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
-    def run_steps(images: Any, targets: Any, count: Any) -> None:
-        for step in tf.range(count):
-            rows = slice(step * batch, (step + 1) * batch)
-            image, target = images[rows], targets[rows]
-            image.set_shape([batch, *shape])
-            target.set_shape([batch, *labels.shape[1:]])
-            model.train_step((image, target))
+    average = Average(model, plan.ema) if plan.ema else None
+    target = targets_of(labels[:1], objective, task).shape[1:]
+    run_steps = _step_function(model, dataset, plan, sizes=(batch, shape, target), seed=seed, average=average)
 
     generator = np.random.default_rng(seed)
-    epochs = []
+    plateau, stopping, best = Patience(), Patience(), None
+    epochs: list[Epoch] = []
     for epoch in range(plan.epochs):
         started = time.perf_counter()
         order = generator.permutation(len(labels))
@@ -107,8 +109,9 @@ def train(
         for first in range(0, steps, chunk):
             last = min(steps, first + chunk)
             chosen = order[first * batch : last * batch]
-            real = dataset.real(examples[chosen], shape)
-            run_steps(tf.constant(real), tf.constant(labels[chosen]), tf.constant(last - first))
+            real, targets = dataset.real(examples[chosen], shape), targets_of(labels[chosen], objective, task)
+            before = epoch * steps + first
+            run_steps(tf.constant(real), tf.constant(targets), tf.constant(last - first), tf.constant(before))
             tell(
                 {
                     "done": epoch * steps + last,
@@ -118,34 +121,107 @@ def train(
                     "accuracy": _logs(model).get(ACCURACY),
                 }
             )
-        seconds = time.perf_counter() - started
-        logs, held_out = _logs(model), _evaluate(model, dataset, task)
-        epochs.append(
-            Epoch(
-                loss=logs["loss"],
-                accuracy=logs.get(ACCURACY),
-                validation_loss=held_out["loss"],
-                validation_accuracy=held_out.get(ACCURACY),
-                seconds=round(seconds, 3),
-                learning_rate=float(model.optimizer.learning_rate),
-            )
-        )
-        if on_epoch is not None and on_epoch(epoch, epochs[-1]):
+        seconds, logs = time.perf_counter() - started, _logs(model)
+        with average.in_place() if average else nullcontext():
+            record = _record(model, logs, _evaluate(model, dataset, objective, task), seconds)
+            epochs.append(record)
+            if plan.early_stopping and stopping.lower(record.validation_loss):
+                best = model.get_weights()
+            is_over = on_epoch is not None and on_epoch(epoch, record)
+        if is_over or record.loss is None or (plan.early_stopping and stopping.runs_out(plan.early_stopping)):
             break
+        if plan.schedule == "plateau":
+            plateau.lower(record.validation_loss)
+            if plateau.runs_out(plan.plateau_patience):
+                cut_rate(optimizer, plan)
+    if best is not None:
+        model.set_weights(best)
+    elif average is not None:
+        average.put_in()
     return epochs
 
 
-def _evaluate(model: Any, dataset: Dataset, task: Task) -> dict[str, float]:
-    """Loss and accuracy on the validation part, which need not fit in memory."""
+def _step_function(
+    model: Any,
+    dataset: Dataset,
+    plan: TrainingPlan,
+    *,
+    sizes: tuple[int, tuple[int, ...], tuple[int, ...]],
+    seed: int,
+    average: Average | None,
+) -> Callable[[Any, Any, Any, Any], None]:
+    """One TensorFlow function for many steps.
+
+    Args:
+        model: Compiled.
+        dataset: What is augmented.
+        plan: Augmentation.
+        sizes: Images of a batch, shape of a model's input, shape of a target.
+        seed: Decides the augmentation, together with the step.
+        average: Updated after each step.
+
+    Returns:
+        Takes images float32 [count * batch, *shape], targets [count * batch, …], how many steps they are for and how
+        many were before, int32.
+    """
+    import tensorflow as tf
+
+    batch, shape, target_shape = sizes
+    on = _canvas(dataset) if plan.augmentation.moves else None
+
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
+    def run_steps(images: Any, targets: Any, count: Any, before: Any) -> None:
+        for step in tf.range(count):
+            rows = slice(step * batch, (step + 1) * batch)
+            image, target = images[rows], targets[rows]
+            image.set_shape([batch, *shape])
+            target.set_shape([batch, *target_shape])
+            if plan.augmentation.any:
+                image, target = change(image, target, plan.augmentation, on, tf.stack([seed, before + step]))
+            model.train_step((image, target))
+            if average is not None:
+                average.update(before + step + 1)
+
+    taken: Callable[[Any, Any, Any, Any], None] = run_steps
+    return taken
+
+
+def _canvas(dataset: Dataset) -> Canvas:
+    """What the pictures are, and what surrounds them: what a raw value of zero becomes."""
+    import numpy as np
+
+    example = dataset.train.images.shape[1:]
+    return canvas(example, dataset.real(np.zeros((1, *example), dataset.train.images.dtype))[0])
+
+
+def _record(model: Any, logs: dict[str, float], held_out: dict[str, float], seconds: float) -> Epoch:
+    penalty = float(sum(model.losses))
+    return Epoch(
+        loss=logs.get("loss"),
+        accuracy=logs.get(ACCURACY),
+        validation_loss=held_out.get("loss"),
+        validation_accuracy=held_out.get(ACCURACY),
+        seconds=round(seconds, 3),
+        learning_rate=float(model.optimizer.learning_rate),
+        penalty=penalty if math.isfinite(penalty) else None,
+    )
+
+
+def _evaluate(model: Any, dataset: Dataset, objective: Objective, task: Task) -> dict[str, float]:
+    """Loss and accuracy on the validation part, which need not fit in memory; nothing where it is empty."""
     part, shape = dataset.validation, tuple(model.input_shape[1:])
-    targets = targets_of(part.labels, task)
+    if not len(part.labels):
+        return {}
     model.reset_metrics()
     count = max(1, min(EVALUATED_AT_ONCE, CHUNK_BYTES // (max(1, math.prod(shape)) * 4)))
-    for start in range(0, len(targets), count):
+    for start in range(0, len(part.labels), count):
         rows = slice(start, start + count)
-        model.test_on_batch(dataset.real(part.images[rows], shape), targets[rows], reset_metrics=False)
+        targets = targets_of(part.labels[rows], objective, task)
+        model.test_on_batch(dataset.real(part.images[rows], shape), targets, reset_metrics=False)
     return _logs(model)
 
 
 def _logs(model: Any) -> dict[str, float]:
-    return {metric.name: float(metric.result()) for metric in model.metrics}
+    """The running means that are numbers."""
+    values = {metric.name: float(metric.result()) for metric in model.metrics}
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -23,8 +23,8 @@ class Augmentation(Struct, frozen=True, forbid_unknown_fields=True):
         zoom: Largest change of size, as a share: 0.1 is 0.9 to 1.1 times.
         elastic: Standard deviation of a smooth random displacement, in pixels (Simard et al., Best practices for
             convolutional neural networks applied to visual document analysis, 2003, section 2).
-        cutout: Side of a square that is set to the background, as a share of the image's side (DeVries and Taylor,
-            2017, arXiv:1708.04552).
+        cutout: Side of a square around a random point that is set to the background, as a share of the image's
+            shorter side; it may reach beyond the image (DeVries and Taylor, 2017, arXiv:1708.04552).
         mixup: The Beta distribution's parameter for blending pairs of images and their labels (Zhang et al., 2018,
             arXiv:1710.09412, eq. 1).
     """
@@ -41,6 +41,11 @@ class Augmentation(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether anything is changed at all."""
         return self != Augmentation()
 
+    @property
+    def moves(self) -> bool:
+        """Whether it takes pictures: blending does not."""
+        return bool(self.shift or self.rotation or self.zoom or self.elastic or self.cutout)
+
 
 class TrainingPlan(Struct, frozen=True, forbid_unknown_fields=True):
     """How to train.
@@ -52,22 +57,23 @@ class TrainingPlan(Struct, frozen=True, forbid_unknown_fields=True):
         learning_rate: Initial rate; the highest one of ``one-cycle``.
         schedule: ``cosine`` decays to zero over all steps (Loshchilov and Hutter, SGDR, arXiv:1608.03983, eq. 5
             with one period), so that training ends on its plateau; ``constant`` does not decay; ``plateau`` is cut
-            when the validation loss no longer falls; ``one-cycle`` rises for 30 % of the steps and then falls to
-            zero (Smith and Topin, 2018, arXiv:1708.07120).
+            when the validation loss no longer falls; ``one-cycle`` rises from a 25th for 30 % of the steps and then
+            falls to zero, both in a straight line (Smith and Topin, 2018, arXiv:1708.07120; the momentum stays).
         momentum: Of ``sgd`` and ``rmsprop``.
         nesterov: Nesterov's form of ``sgd``'s momentum.
-        weight_decay: Decoupled decay of ``adamw`` (Loshchilov and Hutter, 2019, arXiv:1711.05101, algorithm 2).
+        weight_decay: Decoupled decay of ``adamw`` (Loshchilov and Hutter, 2019, arXiv:1711.05101, algorithm 2), of
+            kernels alone: biases and normalization do not decay.
         warmup_epochs: The rate rises linearly from zero for so long, before the schedule begins.
         plateau_patience: Epochs without a lower validation loss before ``plateau`` cuts the rate.
         plateau_factor: What the rate is multiplied by then.
-        plateau_floor: The rate is never cut below.
+        plateau_floor: The rate is never cut below; one that begins below stays.
         early_stopping: Stop after so many epochs without a lower validation loss, and go back to the weights of the
             best one; 0 never stops.
         loss: What is minimized; ``None`` takes the one that belongs to the task.
         label_smoothing: Share of each label that is spread over all classes (Szegedy et al., 2016,
-            arXiv:1512.00567, section 7).
+            arXiv:1512.00567, section 7); with the binary cross-entropy over yes and no of each output.
         ema: Momentum of an exponential moving average of the weights, which are the ones evaluated and kept; 0 has
-            none (Polyak and Juditsky, 1992).
+            none (Polyak and Juditsky, 1992). It is smaller at first: (1 + steps) / (10 + steps).
         augmentation: Random changes of the training images.
     """
 
