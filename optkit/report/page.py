@@ -56,7 +56,7 @@ def _context(report: Report) -> dict[str, Any]:
     facts = headline.facts(report)
     return {
         "report": report,
-        "source": _source,
+        "source": source,
         "missing": wording.MISSING,
         "chosen": chosen,
         "chosen_file": "" if chosen is None else wording.file_name(chosen.name, chosen.format),
@@ -107,7 +107,7 @@ def _preprocessing(report: Report) -> str:
     return "" if given is None else method.preprocessing(given)
 
 
-def _source(name: str) -> Markup:
+def source(name: str) -> Markup:
     """A style sheet or script of this package, to stand inside the page as it is."""
     from importlib.resources import files
 
