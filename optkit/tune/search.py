@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -253,13 +254,16 @@ def importance(study: Study, objectives: Sequence[Objective]) -> dict[str, dict[
     if len(complete) < LEAST_FOR_IMPORTANCE:
         return {}
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
     found: dict[str, dict[str, float]] = {}
     for index, one in enumerate(objectives):
+        # It asks what low values come from.
+        sign = -1.0 if one.direction == "maximize" else 1.0
         try:
             shares = optuna.importance.get_param_importances(
                 study,
                 evaluator=evaluator,
-                target=lambda trial, index=index: trial.values[index],  # type: ignore[misc]  # bound now
+                target=lambda trial, index=index, sign=sign: sign * trial.values[index],  # type: ignore[misc]  # bound now
             )
         except (OptkitError, RuntimeError, ValueError):
             # Every trial had the same value, or a knob never varied.
