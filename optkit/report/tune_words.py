@@ -78,14 +78,15 @@ def heads(report: TuneReport) -> list[str]:
     """Column heads of the table of trials."""
     objectives = [one.name for one in report.objectives]
     spread = ["±"] if any(trial.spread is not None for trial in report.trials) else []
-    return ["trial", *objectives, *spread, *[one.name for one in report.space], "parameters", "time", "state"]
+    counted = [] if "parameters" in objectives else ["parameters"]
+    return ["trial", *objectives, *spread, *[one.name for one in report.space], *counted, "time", "state"]
 
 
 def rows(report: TuneReport) -> list[list[str]]:
     """The table of trials, the best by the first objective first."""
     first = report.objectives[0]
     sign = -1 if first.direction == "maximize" else 1
-    has_spread = "±" in heads(report)
+    has_spread, counted = "±" in heads(report), any(one.name == "parameters" for one in report.objectives)
 
     def order(trial: TrialRecord) -> tuple[int, float, int]:
         known = trial.values.get(first.name)
@@ -100,7 +101,7 @@ def rows(report: TuneReport) -> list[list[str]]:
                 *[value(one.name, trial.values.get(one.name)) for one in report.objectives],
                 *([spread] if has_spread else []),
                 *[setting(trial.settings.get(one.name, wording.MISSING)) for one in report.space],
-                wording.count(trial.parameters),
+                *([] if counted else [wording.count(trial.parameters)]),
                 wording.MISSING if trial.seconds is None else f"{trial.seconds:.0f} s",
                 {"complete": "complete", "pruned": "ended early", "failed": f"failed: {trial.reason}"}[trial.state],
             ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,31 @@ def tune(
         protocols.trained_on(dataset, settings.protocol, index, seed=training.seed)
         break
     objectives = objectives_of(settings, regression=building.task_for(dataset).kind == "regression")
+    # Path.exists raises for a name that is too long, which prepare_folder has a message for.
+    is_new = not os.path.exists(folder)  # noqa: PTH110
     store.prepare_folder(folder, FOLDERS)
+    try:
+        return _search(
+            settings, folder, dataset, objectives, place=(storage, study_name), command=command, on_event=on_event
+        )
+    except InputError:
+        if is_new and not any((folder / "cache").glob("*.json")):
+            shutil.rmtree(folder)
+        raise
+
+
+def _search(
+    settings: TuneSettings,
+    folder: Path,
+    dataset: Dataset,
+    objectives: list[Objective],
+    *,
+    place: tuple[str | None, str],
+    command: str,
+    on_event: OnEvent | None,
+) -> TuneReport:
+    """The search in its folder; ``place`` is the database, if it is not the folder's own, and the study's name."""
+    (storage, study_name), training = place, resolve_training(settings.fixed)
     with store.locked(folder), logged(folder):
         LOG.info("run: %s", command)
         url = storage or studies.default_url(folder)
