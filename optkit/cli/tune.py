@@ -100,7 +100,7 @@ def command(
     if objectives:
         own["objectives"] = list(objectives)
     settings = resolve_tuning(training_options.settings(options), search, files, **own)
-    folder = run_folder(settings, out)
+    folder = run_folder(settings, out, is_shared=storage is not None)
     with Display() as display:
         report = tune(
             settings,

@@ -73,7 +73,7 @@ def parallel(report: TuneReport) -> Markup | None:
     trials, objective = complete(report), report.objectives[0]
     if not trials:
         return None
-    width, height, top, bottom, side = 1120, 330, 44, 40, 90
+    width, height, top, bottom, side = 1120, 330, 44, 40, 140
     axes = len(report.space)
     step = (width - 2 * side) / max(1, axes)
     low, high = _extent(objective, trials)
@@ -131,7 +131,9 @@ def slices(report: TuneReport) -> list[tuple[str, Markup]]:
         for mark, text in _marks(one):
             x = _place(one, mark, left + 14, width - right - 14)
             if x is not None:
-                parts.append(svg.text(x, height - 10, text))
+                # Long texts stay inside: the first begins at its place, the last ends there.
+                ends = {_marks(one)[0][0]: "start", _marks(one)[-1][0]: "end"} if len(text) > 8 else {}
+                parts.append(svg.text(x, height - 10, text, anchor=ends.get(mark, "middle")))
         for trial in trials:
             x = _place(one, trial.settings.get(one.name), left + 14, width - right - 14)
             if x is None:

@@ -24,14 +24,10 @@ class Objective(Struct, frozen=True):
 
 
 class FileTime(Struct, frozen=True):
-    """Time of a call of the trial's fp32 TFLite file, and over the fixed settings' network in the same paired blocks.
-
-    ``ratio`` is this time over the reference's, under 1 is faster.
-    """
+    """Time of a call of the trial's fp32 TFLite file, one image, one thread, on the machine that ran the trial."""
 
     p50_us: float
-    ratio: float
-    ratio_ci95: Interval
+    ci95: Interval
 
 
 class TrialRecord(Struct, frozen=True):

@@ -18,7 +18,7 @@ def value(objective: str, number: float | None) -> str:
         return f"{100 * number:.2f} %"
     if objective == "parameters":
         return wording.count(round(number))
-    return f"{number:.3f}×" if objective == "latency" else f"{number:.4g}"
+    return f"{number:.3g} µs" if objective == "latency" else f"{number:.4g}"
 
 
 def chosen(report: TuneReport) -> TrialRecord:
@@ -68,6 +68,15 @@ def tiles(report: TuneReport) -> list[tuple[str, str, str]]:
     ]
 
 
+def _with_interval(objective: str, trial: TrialRecord) -> str:
+    """A trial's value; a measured time with its 95 % interval."""
+    words = value(objective, trial.values.get(objective))
+    if objective != "latency" or trial.time is None:
+        return words
+    low, high = trial.time.ci95
+    return f"{words} [{low:.3g}, {high:.3g}]"
+
+
 def _spread(report: TuneReport, spread: float) -> str:
     """In percentage points where trials are judged by accuracy."""
     is_error = any(one.name == "error" for one in report.objectives)
@@ -98,7 +107,7 @@ def rows(report: TuneReport) -> list[list[str]]:
         found.append(
             [
                 f"{trial.number}{' ►' if trial.number == report.chosen else ''}",
-                *[value(one.name, trial.values.get(one.name)) for one in report.objectives],
+                *[_with_interval(one.name, trial) for one in report.objectives],
                 *([spread] if has_spread else []),
                 *[setting(trial.settings.get(one.name, wording.MISSING)) for one in report.space],
                 *([] if counted else [wording.count(trial.parameters)]),

@@ -40,14 +40,21 @@ FOLDERS = ("models", "cache")
 PAGES = ("best.toml", "tune.json", "tune.md", "tune.html")
 
 
-def run_folder(settings: TuneSettings, out: str | os.PathLike[str] | None) -> Path:
+def run_folder(settings: TuneSettings, out: str | os.PathLike[str] | None, *, is_shared: bool = False) -> Path:
     """The run folder: ``out``, else one named after the baseline.
+
+    Args:
+        settings: Of the search.
+        out: As given.
+        is_shared: Whether several processes work on the study: one that finds the folder in use takes the next.
 
     Raises:
         InputError: ``out`` is empty.
     """
     if out is None:
-        return Path(f"optkit-tune-{settings.fixed.get('baseline', 'lenet5')}")
+        name = f"optkit-tune-{settings.fixed.get('baseline', 'lenet5')}"
+        names = (name, *(f"{name}-{number}" for number in range(2, 1_000))) if is_shared else (name,)
+        return next((Path(one) for one in names if not store.is_locked(Path(one))), Path(name))
     if not str(out).strip():
         raise InputError("--out expects the name of a folder, found an empty one; name a folder, or . for this one")
     return Path(out)
@@ -79,7 +86,7 @@ def tune(
         InputError: Something given cannot be used, the database is not there, or no trial could be trained.
         EnvironmentFailedError: A full disk, a killed worker; finished trials are kept.
     """
-    folder = run_folder(settings, out)
+    folder = run_folder(settings, out, is_shared=storage is not None)
     training = resolve_training(settings.fixed)
     dataset = train_data.load(training)
     for index in range(settings.protocol.models if settings.protocol.kind != "holdout" else 0):

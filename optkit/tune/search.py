@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import threading
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ import msgspec
 from optkit import store
 from optkit.errors import InputError, OptkitError
 from optkit.measure.latency import measure_latency
-from optkit.measure.latency_figures import summarize
+from optkit.measure.latency_figures import scaling
 from optkit.pipeline.plan import TRAINING_SOURCES
 from optkit.pipeline.train_settings import resolve_training
+from optkit.report import tune_words
 from optkit.report.tune_record import FileTime, TrialRecord
 from optkit.tune import study as studies
 from optkit.tune.space import suggested
@@ -71,8 +71,7 @@ class Search:
         self._settings, self._objectives, self._folder = settings, list(objectives), folder
         self._dataset, self._executor, self._on_step = dataset, executor, on_step
         self._code = store.source_digest(CODE)
-        # Optuna's database sessions belong to threads; what is here does not.
-        self._lock = threading.Lock()
+        self._standing = ""
 
     def run(self, study: Study, *, is_shared: bool) -> str:
         """Search until there are enough trials or the time is up; says which.
@@ -82,11 +81,13 @@ class Search:
         """
         studies.queue_unfinished(study, is_shared=is_shared)
         wanted, started = self._settings.wanted_trials, time.monotonic()
+        self._note_standing(study)
         left = None if wanted is None else wanted - self._finished(study)
         if left is not None and left <= 0:
             return f"{wanted} trials were finished already"
 
         def enough(study: Study, _: FrozenTrial) -> None:
+            self._note_standing(study)
             if wanted is not None and self._finished(study) >= wanted:
                 study.stop()
 
@@ -98,10 +99,23 @@ class Search:
             callbacks=[enough],
             catch=(TrialFailedError,),
         )
+        if is_shared:
+            studies.wait_for_others(study)
         seconds = self._settings.seconds
         if seconds is not None and time.monotonic() - started >= seconds:
             return f"the time of {seconds:g} s is up"
         return f"{self._finished(study)} trials are finished, as many as were asked for"
+
+    def _note_standing(self, study: Study) -> None:
+        """What progress says of all trials: how many are finished, and the best."""
+        from optuna.trial import TrialState
+
+        first = self._objectives[0]
+        better = max if first.direction == "maximize" else min
+        known = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        values = [one.values[0] for one in known if one.values]
+        best = f", best {tune_words.value(first.name, better(values))}" if values else ""
+        self._standing = f"{self._finished(study)} done{best}"
 
     @staticmethod
     def _finished(study: Study) -> int:
@@ -163,7 +177,7 @@ class Search:
                     store.write_bytes(path, said.encode())
             elif "total" in message:
                 known = "" if message["accuracy"] is None else f", accuracy {message['accuracy']:.4f}"
-                words = f"epoch {message['epoch']}/{message['epochs']}{known}"
+                words = f"epoch {message['epoch']}/{message['epochs']}{known}; {self._standing}"
                 self._on_step(trial.number, message["done"] / message["total"], words)
 
         arguments = {
@@ -184,29 +198,19 @@ class Search:
         if objective.name == "latency":
             if measured is None:
                 raise InputError("a trial's file was not measured; run the same command again")
-            return measured.ratio
+            return measured.p50_us
         mean = statistics.fmean(record.result["scores"])
         return -mean if objective.name == "error" else mean
 
     def _time(self, key: str) -> FileTime:
-        """Time of the trial's file, interleaved with the fixed network's, by optkit's own harness."""
-        file, reference = self._folder / "cache" / f"{key}.tflite", self._folder / "cache" / "reference.tflite"
-        with self._lock:
-            if not reference.exists():
-                settings = msgspec.to_builtins(resolve_training(self._settings.fixed))
-                arguments = {"settings": settings, "path": str(reference)}
-                self._executor.run(Job("reference", "optkit.tune.trial:write_reference", arguments), lambda _: None)
-            log = self._folder / "log.txt"
-            result = measure_latency(
-                [file], reference, None, log=log, processes=PROCESSES, seconds_per_file=MEASURED_SECONDS
-            )
+        """Time of the trial's file in fresh processes, by optkit's own harness, while no trial runs."""
+        file, log = self._folder / "cache" / f"{key}.tflite", self._folder / "log.txt"
+        result = measure_latency([file], file, None, log=log, processes=PROCESSES, seconds_per_file=MEASURED_SECONDS)
         if str(file) in result.failures:
             raise InputError(f"a trial's file cannot be run: {result.failures[str(file)]}")
-        figures = summarize(result, file)
-        if figures.speedup is None:
-            raise InputError("the fixed network's file was not measured; run the same command again")
-        low, high = figures.speedup.ci95
-        return FileTime(figures.p50_us, 1 / figures.speedup.ratio, (1 / high, 1 / low))
+        figures = scaling(result, file)[0]
+        low, high = figures.ci95
+        return FileTime(figures.p50_us, (1e6 / high, 1e6 / low))
 
 
 def records(study: Study, objectives: Sequence[Objective], folder: Path) -> list[TrialRecord]:

@@ -169,7 +169,7 @@ def objectives_of(settings: TuneSettings, *, regression: bool) -> list[Objective
     known = {
         "accuracy": Objective("accuracy", "maximize", "validation accuracy, the mean over the trial's models"),
         "parameters": Objective("parameters", "minimize", "weights of the network"),
-        "latency": Objective("latency", "minimize", "time per call of its fp32 TFLite file, over the fixed network's"),
+        "latency": Objective("latency", "minimize", "median time of a call of its fp32 TFLite file, µs"),
     }
     if regression:
         known["accuracy"] = Objective("error", "minimize", "mean absolute error on validation data")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import socket
+import textwrap
+import threading
+import time
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from optkit import store
-from optkit.errors import InputError
+from optkit.errors import InputError, OptkitError
+from optkit.pipeline.run_log import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from optuna.storages import RDBStorage
     from optuna.study import Study
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
 SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("none", "median", "hyperband")
@@ -25,6 +32,8 @@ OWNER = "owner"
 # A process of another machine that says nothing for so long is gone, and its trials are run again.
 HEARTBEAT_SECONDS = 15
 GRACE_SECONDS = 60
+LOOK_SECONDS = 1.0
+TRIES = 5
 
 
 @contextmanager
@@ -35,16 +44,45 @@ def database(url: str) -> Iterator[None]:
         InputError: It is not there, is none, or the connection was lost; finished trials are kept.
     """
     import optuna
-    import sqlalchemy
 
+    # What it would print on the screen comes as an error as well, which log.txt gets.
+    optuna.logging.disable_default_handler()
+    # A heartbeat that fails does so in a thread of its own; the search itself will say what is wrong.
+    previous = threading.excepthook
+    # Heartbeats are "experimental" in every Optuna since 2.8.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    threading.excepthook = lambda one: LOG.warning("heartbeat: %s", one.exc_value)
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:200]
+    except OptkitError:
+        raise
+    except Exception as error:
+        cause = _of_database(error)
+        if cause is None:
+            raise
+        # What the database's own library said, without SQLAlchemy's statement and links.
+        reason = textwrap.shorten(str(getattr(cause, "orig", None) or cause), 200, placeholder=" …")
         raise InputError(
             f"the study's database {without_password(url)} cannot be used: {reason}; see that it is there, then run "
             "the same command again: finished trials are kept"
         ) from error
+    finally:
+        threading.excepthook = previous
+
+
+def _of_database(error: BaseException | None) -> BaseException | None:
+    """What went wrong in the database; Optuna's own clearing up may have failed after it."""
+    import optuna
+    import sqlalchemy
+
+    errors = sqlalchemy.exc
+    kinds = (errors.DBAPIError, errors.SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError)
+    seen = []
+    while error is not None:
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    # The most exact one, and of these the first that happened.
+    return next((one for kind in kinds for one in reversed(seen) if isinstance(one, kind)), None)
 
 
 def without_password(url: str) -> str:
@@ -84,14 +122,8 @@ def open_study(
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with database(url):
-        storage = optuna.storages.RDBStorage(
-            url,
-            heartbeat_interval=HEARTBEAT_SECONDS if is_shared else None,
-            grace_period=GRACE_SECONDS if is_shared else None,
-            failed_trial_callback=_again if is_shared else None,
-        )
+        storage = _storage(url, is_shared=is_shared)
         study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -107,6 +139,26 @@ def open_study(
     if known != dict(identity):
         _refuse(name, known or {}, identity)
     return study
+
+
+def _storage(url: str, *, is_shared: bool) -> RDBStorage:
+    """The database with Optuna's tables; of several processes that start at once, one makes them."""
+    import optuna
+    import sqlalchemy
+
+    for attempt in range(TRIES):
+        try:
+            return optuna.storages.RDBStorage(
+                url,
+                heartbeat_interval=HEARTBEAT_SECONDS if is_shared else None,
+                grace_period=GRACE_SECONDS if is_shared else None,
+                heartbeat_stale_trial_callback=_again if is_shared else None,
+            )
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            if "already exists" not in str(error) or attempt == TRIES - 1:
+                raise
+        time.sleep(LOOK_SECONDS)
+    raise AssertionError
 
 
 def _again(study: Study, trial: Any) -> None:
@@ -156,6 +208,25 @@ def queue_unfinished(study: Study, *, is_shared: bool) -> int:
             study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
             found += 1
     return found
+
+
+def wait_for_others(study: Study) -> None:
+    """Wait until no other process is at a trial, so that all of them choose from the same trials."""
+    import optuna
+    from optuna.trial import TrialState
+
+    while any(_is_at_work(one) for one in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
+        optuna.storages.fail_stale_trials(study)
+        time.sleep(LOOK_SECONDS)
+
+
+def _is_at_work(trial: FrozenTrial) -> bool:
+    """Whether somebody may be at a running trial; one that nobody claims was begun by a process killed in the act."""
+    said = trial.user_attrs.get(OWNER)
+    if said is not None:
+        return not _is_gone(said)
+    begun = trial.datetime_start
+    return begun is not None and (dt.datetime.now() - begun).total_seconds() < GRACE_SECONDS  # noqa: DTZ005  # as Optuna's
 
 
 def claim(trial: Trial) -> None:

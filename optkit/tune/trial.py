@@ -187,15 +187,6 @@ def write_file(model: Any, path: Path) -> None:
     store.write_atomically(path, lambda temporary: exporter.export(job, model, temporary))
 
 
-def write_reference(tell: Tell, *, settings: Mapping[str, Any], path: str) -> None:  # noqa: ARG001  # a job's signature
-    """The network of the fixed settings, untrained, as the file that others' speed is held against."""
-    from optkit.training import configure_tensorflow
-
-    wanted = msgspec.convert(settings, TrainSettings)
-    configure_tensorflow(wanted.seed, threads=1)
-    write_file(building.build(wanted, train_data.load(wanted))[0], Path(path))
-
-
 def train_chosen(tell: Tell, *, folder: str, key: str, settings: Mapping[str, Any], threads: int) -> None:
     """Train the chosen settings on training and validation data, and judge that model once on the test part."""
     from optkit import keras_models

@@ -1,247 +1,189 @@
-"""``optkit tune`` on real images: it finds the better knob, loses nothing when it is killed, and shares a database."""
+"""``optkit tune`` as a user has it: the better settings are found, and a killed search goes on where it was."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
-import socket
-import subprocess
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+import tomllib
+from typing import TYPE_CHECKING
 
 import pytest
-from conftest import OPTKIT, Result, optkit
+from conftest import Result, optkit
+from tuning import RATES, SMALL, finished, read, rows, stages, start, tune, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# A perceptron of 16 units and 1,000 images: a second a trial.
-SMALL = ("--baseline", "mlp-128", "--layers", "dense:16", "--train-samples", "1000", "--epochs", "2")
-RATES = ("--search", "learning_rate=0.00001,0.01")
-
-
-def report_of(folder: Path) -> dict[str, Any]:
-    report: dict[str, Any] = json.loads((folder / "tune.json").read_text(encoding="utf-8"))
-    return report
-
-
-def trained(folder: Path) -> set[str]:
-    """Records of trials that are finished."""
-    return {path.name for path in (folder / "cache").glob("*.json") if '"stage": "trial ' in path.read_text()}
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    """A finished search over two rates, one of them hopeless."""
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A finished search of two rates, one of them far too low."""
     folder = tmp_path_factory.mktemp("tune") / "run"
-    return folder, optkit("tune", *SMALL, *RATES, "--sampler", "grid", "--out", str(folder))
+    return folder, tune(folder, *RATES, "--sampler", "grid")
 
 
-def test_the_better_rate_is_found_and_judged_once(grid: tuple[Path, Result]) -> None:
-    folder, result = grid
+def test_the_better_of_two_rates_is_found(searched: tuple[Path, Result]) -> None:
+    folder, result = searched
     assert result.returncode == 0, result.stderr
-    report = report_of(folder)
-    values = {trial["settings"]["learning_rate"]: trial["values"]["accuracy"] for trial in report["trials"]}
-    assert values["0.01"] > values["0.00001"] + 0.2
-    assert report["trials"][report["chosen"]]["settings"]["learning_rate"] == "0.01"
+    assert result.stderr == ""
+    report = read(folder)
+    by_rate = {trial["settings"]["learning_rate"]: trial["values"]["accuracy"] for trial in report["trials"]}
+    assert by_rate["0.01"] > by_rate["1e-6"] + 0.2
+    assert report["trials"][report["chosen"]]["settings"] == {"learning_rate": "0.01"}
+    best = tomllib.loads((folder / "best.toml").read_text())["settings"]
+    assert best["learning_rate"] == 0.01
+    assert best["layers"] == ["dense:32"]
+
+
+def test_the_test_part_judges_one_model_trained_on_all_the_rest(searched: tuple[Path, Result]) -> None:
+    folder, _ = searched
+    report = read(folder)
     final = report["final"]
     assert (final["trained_on"], final["tested_on"]) == (6_000, 10_000)
-    assert final["accuracy"] > 0.8
-    assert "learning_rate = 0.01" in (folder / "best.toml").read_text()
-    assert {path.name for path in (folder / "models").iterdir()} == {"best.h5", "best.keras"}
-    assert "0.01" in result.stdout
-    page = (folder / "tune.html").read_text()
-    assert page.count("<tr") == 1 + len(report["trials"])
-    assert "http" not in page.replace("http-equiv", "")
+    assert final["accuracy"] == final["correct"] / 10_000 > 0.7
+    assert final["ci95"][0] < final["accuracy"] < final["ci95"][1]
+    assert all((folder / name).stat().st_size > 0 for name in final["files"])
+    # Shares of 5,000 validation images, never of 10,000 test images.
+    for trial in report["trials"]:
+        share = trial["values"]["accuracy"] * 5_000
+        assert share == pytest.approx(round(share), abs=1e-6)
 
 
-def test_the_best_settings_are_what_train_takes(grid: tuple[Path, Result], tmp_path: Path) -> None:
-    result = optkit("train", "--recipe", str(grid[0] / "best.toml"), "--out", str(tmp_path / "train"))
+def test_the_pages_say_the_same(searched: tuple[Path, Result]) -> None:
+    folder, result = searched
+    page, text = (folder / "tune.html").read_text(), (folder / "tune.md").read_text()
+    accuracy = f"{100 * read(folder)['final']['accuracy']:.2f} %"
+    assert accuracy in page
+    assert accuracy in text
+    assert accuracy in result.stdout
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+
+
+def test_what_was_chosen_trains(searched: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = searched
+    result = optkit("train", "--recipe", str(folder / "best.toml"), "--out", str(tmp_path / "train"))
     assert result.returncode == 0, result.stderr
 
 
-def test_the_same_command_again_trains_nothing(grid: tuple[Path, Result]) -> None:
-    folder = grid[0]
-    before = {path: path.stat().st_mtime_ns for path in [*(folder / "cache").iterdir(), *(folder / "models").iterdir()]}
-    result = optkit("tune", *SMALL, *RATES, "--sampler", "grid", "--out", str(folder))
-    assert result.returncode == 0, result.stderr
-    assert len(report_of(folder)["trials"]) == 2
-    assert {path: path.stat().st_mtime_ns for path in before} == before
+def test_the_same_again_trains_nothing(searched: tuple[Path, Result]) -> None:
+    folder, _ = searched
+    before, report = stages(folder), read(folder)
+    again = tune(folder, *RATES, "--sampler", "grid")
+    assert again.returncode == 0, again.stderr
+    assert stages(folder) == before
+    assert read(folder)["trials"] == report["trials"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((*RATES[:1], "learning_rate=0.001,0.01"), "exists with another search space"),
-        ((*RATES, "--epochs", "3"), "exists with another fixed settings"),
-        ((*RATES, "--validation", "kfold:3"), "exists with another validation"),
-        ((*RATES, "--objective", "parameters"), "exists with another objectives"),
+        (("--search", "learning_rate=1e-6,0.02", "--sampler", "grid"), "another search space"),
+        ((*RATES, "--objective", "accuracy", "--objective", "parameters"), "another objectives"),
+        ((*RATES, "--validation", "kfold:2"), "another validation"),
     ],
 )
 def test_a_study_about_something_else_is_refused(
-    grid: tuple[Path, Result], arguments: tuple[str, ...], words: str
+    searched: tuple[Path, Result], arguments: tuple[str, ...], words: str
 ) -> None:
-    result = optkit("tune", *SMALL, *arguments, "--out", str(grid[0]))
-    assert result.returncode == 2
-    assert words in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert len(report_of(grid[0])["trials"]) == 2
+    folder, _ = searched
+    refused = tune(folder, *arguments)
+    assert refused.returncode == 2
+    assert words in refused.stderr
+    assert "--study NAME" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
 
 
-def test_bad_input_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    for arguments in (
-        (),
-        ("--search", "foo=1,2"),
-        (*RATES, "--storage", f"sqlite:///{tmp_path}/none/study.db"),
-        (*RATES, "--storage", "postgresql+psycopg://nobody@127.0.0.1:1/none"),
-        (*RATES, "--storage", "nonsense"),
-    ):
-        result = optkit("tune", *SMALL, *arguments, "--out", str(tmp_path / "run"))
-        assert result.returncode == 2, result.stderr
-        assert result.stderr.startswith("Error: ")
-        assert len(result.stderr.strip().splitlines()) == 1
-        assert not (tmp_path / "run").exists()
-
-
-def test_layers_that_do_not_fit_fail_alone(tmp_path: Path) -> None:
-    search = ("--search", "layers=dense:8|conv:4x5,flatten,dense:8")
-    result = optkit("tune", *SMALL[:2], *SMALL[4:], *search, "--sampler", "grid", "--out", str(tmp_path / "run"))
+def test_killed_in_mid_study_it_goes_on(tmp_path: Path) -> None:
+    folder, space = tmp_path / "run", ("--search", "batch=16..128", "--trials", "4")
+    url = f"sqlite:///{folder}/study.db"
+    process = start(folder, *space)
+    wait_until(lambda: finished(url) >= 2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    kept = stages(folder)
+    running = rows(url, "select param_value from trial_params join trials using (trial_id) where state = 'RUNNING'")
+    assert len(kept) >= 2
+    result = tune(folder, *space)
     assert result.returncode == 0, result.stderr
-    states = {trial["settings"]["layers"]: trial["state"] for trial in report_of(tmp_path / "run")["trials"]}
-    assert states == {"dense:8": "complete", "conv:4x5,flatten,dense:8": "failed"}
+    trials = read(folder)["trials"]
+    assert [trial["state"] for trial in trials] == ["complete"] * 4
+    # What was finished was not trained again; what was running was.
+    after = stages(folder)
+    assert {key: after[key] for key in kept} == kept
+    assert {value for (value,) in running} <= {trial["settings"]["batch"] for trial in trials}
 
 
-def test_folds_pruning_and_two_workers(tmp_path: Path) -> None:
-    arguments = (*SMALL, "--search", "learning_rate=1e-5..0.1 log", "--jobs", "2", "--trials", "6")
-    result = optkit(
-        "tune", *arguments, "--validation", "iterated:2x2", "--pruner", "median", "--out", str(tmp_path / "run")
+def test_several_worker_processes_and_folds(tmp_path: Path) -> None:
+    result = tune(
+        tmp_path / "run",
+        *("--search", "learning_rate=0.001,0.01", "--search", "batch=32,64", "--sampler", "grid"),
+        *("--jobs", "2", "--validation", "stratified:2"),
     )
     assert result.returncode == 0, result.stderr
-    report = report_of(tmp_path / "run")
-    assert 6 <= len(report["trials"]) <= 7
-    complete = [trial for trial in report["trials"] if trial["state"] == "complete"]
-    assert complete
-    for trial in complete:
-        assert len(trial["scores"]) == 4
-        assert trial["spread"] > 0
-        assert trial["mean"] == pytest.approx(sum(trial["scores"]) / 4)
+    report = read(tmp_path / "run")
+    assert len({str(trial["settings"]) for trial in report["trials"]}) == 4
     for trial in report["trials"]:
-        assert trial["state"] == "complete" or len(trial["reported"]) < 4
+        assert len(trial["scores"]) == 2
+        assert trial["mean"] == pytest.approx(sum(trial["scores"]) / 2)
+        assert trial["spread"] == pytest.approx(abs(trial["scores"][0] - trial["scores"][1]) / 2**0.5)
+    assert report["importance"] == {}
 
 
 def test_several_objectives_have_a_front(tmp_path: Path) -> None:
-    search = ("--search", "layers=dense:4|dense:64", "--objective", "accuracy", "--objective", "parameters")
-    arguments = (*SMALL[:2], *SMALL[4:], *search, "--objective", "latency", "--sampler", "grid")
-    result = optkit("tune", *arguments, "--out", str(tmp_path / "run"))
+    result = tune_layers(tmp_path / "run")
     assert result.returncode == 0, result.stderr
-    report = report_of(tmp_path / "run")
-    assert sorted(report["front"]) == [0, 1]
-    small, large = sorted(report["trials"], key=lambda trial: trial["parameters"])
-    assert small["values"]["parameters"] < large["values"]["parameters"]
-    assert small["time"]["p50_us"] < large["time"]["p50_us"]
-    low, high = large["time"]["ratio_ci95"]
-    assert low <= large["values"]["latency"] <= high
+    report = read(tmp_path / "run")
+    values = {trial["number"]: trial["values"] for trial in report["trials"]}
+    assert all(one["latency"] > 0 and one["parameters"] > 6_000 for one in values.values())
+    for number, one in values.items():
+        beaten = any(
+            other != one and other["accuracy"] >= one["accuracy"] and other["latency"] <= one["latency"]
+            and other["parameters"] <= one["parameters"]
+            for other in values.values()
+        )  # fmt: skip
+        assert (number in report["front"]) != beaten
+    for trial in report["trials"]:
+        low, high = trial["time"]["ci95"]
+        assert low <= trial["values"]["latency"] <= high
+    wide = next(trial for trial in report["trials"] if trial["settings"]["layers"] == "dense:1024")
+    narrow = next(trial for trial in report["trials"] if trial["settings"]["layers"] == "dense:8")
+    assert wide["values"]["latency"] > 2 * narrow["values"]["latency"]
 
 
-def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    search = ("--search", "learning_rate=1e-4..0.1 log", "--sampler", "random", "--trials", "6")
-    return subprocess.Popen(
-        [*OPTKIT, "tune", *SMALL, *search, *arguments, "--out", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def tune_layers(folder: Path) -> Result:
+    fixed = ("--baseline", "mlp-128", "--train-samples", "1000", "--epochs", "1", "--out", str(folder))
+    objectives = ("--objective", "accuracy", "--objective", "parameters", "--objective", "latency")
+    return optkit("tune", "--search", "layers=dense:8|dense:1024", "--sampler", "grid", *objectives, *fixed)
 
 
-def _until_trained(folder: Path, count: int, run: subprocess.Popen[str]) -> set[str]:
-    started = time.monotonic()
-    while len(trained(folder)) < count:
-        assert run.poll() is None, run.communicate()
-        assert time.monotonic() - started < 300
-        time.sleep(0.02)
-    return trained(folder)
-
-
-def test_a_killed_search_goes_on_and_trains_nothing_twice(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    run = _start(folder)
-    known = {path: (folder / "cache" / path).stat().st_mtime_ns for path in _until_trained(folder, 3, run)}
-    run.send_signal(signal.SIGKILL)
-    run.communicate()
-    again = _start(folder)
-    output, errors = again.communicate(timeout=300)
-    assert again.returncode == 0, output + errors
-    assert len(report_of(folder)["trials"]) == 6
-    assert all((folder / "cache" / path).stat().st_mtime_ns == made for path, made in known.items())
-    assert len(trained(folder)) == 6
-
-
-class Server(NamedTuple):
-    """A PostgreSQL server of the test's own."""
-
-    url: str
-    control: tuple[str, ...]
-
-    def turn(self, *words: str) -> None:
-        subprocess.run([*self.control, *words], check=True, capture_output=True, timeout=60)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """Started on a free port of this machine; it does not run as root, so it runs as its package's user there."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    if not binaries:
-        pytest.skip("no PostgreSQL server on this machine (Debian: apt install postgresql)")
-    home = Path("/tmp") / f"optkit-postgresql-{os.getpid()}"  # noqa: S108  # a socket's path must be short
-    home.mkdir(mode=0o755)
-    become: tuple[str, ...] = ()
-    if os.getuid() == 0:
-        shutil.chown(home, "postgres")
-        become = ("runuser", "-u", "postgres", "--")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    initdb = binaries[-1].with_name("initdb")
-    data = home / "data"
-    command = [*become, str(initdb), "-D", str(data), "-A", "trust", "-U", "optkit", "--no-sync"]
-    subprocess.run(command, check=True, capture_output=True, cwd=home)
-    options = f"-p {port} -k {home} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = (*become, str(binaries[-1]), "-D", str(data), "-w", "-l", str(home / "log"), "-o", options)
-    made = Server(f"postgresql+psycopg://optkit@127.0.0.1:{port}/postgres", control)
-    try:
-        made.turn("start")
-        yield made
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True)
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def test_two_processes_share_a_study_and_a_lost_connection_loses_no_trial(server: Server, tmp_path: Path) -> None:
-    shared = ("--storage", server.url, "--study", "shared")
-    first, second = _start(tmp_path / "a", *shared), _start(tmp_path / "b", *shared)
-    for run in (first, second):
-        output, errors = run.communicate(timeout=300)
-        assert run.returncode == 0, output + errors
-    reports = [report_of(tmp_path / name) for name in ("a", "b")]
-    assert max(len(report["trials"]) for report in reports) in {6, 7}
-    assert trained(tmp_path / "a")
-    assert trained(tmp_path / "b")
-
-    alone = ("--storage", server.url, "--study", "alone")
-    run = _start(tmp_path / "c", *alone)
-    known = _until_trained(tmp_path / "c", 2, run)
-    server.turn("-m", "immediate", "stop")
-    output, errors = run.communicate(timeout=300)
-    assert run.returncode == 2, output + errors
-    assert errors.startswith("Error: the study's database postgresql+psycopg://optkit@127.0.0.1")
-    assert len(errors.strip().splitlines()) == 1
-    made = {path: (tmp_path / "c" / "cache" / path).stat().st_mtime_ns for path in known}
-    server.turn("start")
-    run = _start(tmp_path / "c", *alone)
-    output, errors = run.communicate(timeout=300)
-    assert run.returncode == 0, output + errors
-    assert len(report_of(tmp_path / "c")["trials"]) == 6
-    assert all((tmp_path / "c" / "cache" / path).stat().st_mtime_ns == one for path, one in made.items())
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "there is nothing to search"),
+        (("--search", "learning_rat=1..2"), "unknown knob"),
+        (("--search", "learning_rate=0.1..0.1"), "from a lower to a higher value"),
+        (("--search", "dropout=0..1.5"), "dropout"),
+        (("--search", "batch=1.5..3"), "batch"),
+        (("--search", "layers=dense:0|dense:8"), "dense"),
+        (("--search", "seed=1,2"), "says on what is trained"),
+        ((*RATES, "--learning-rate", "0.1"), "as well"),
+        ((*RATES, "--trials", "0"), "trials"),
+        ((*RATES, "--time", "soon"), "--time expects"),
+        ((*RATES, "--sampler", "guess"), "sampler"),
+        ((*RATES, "--objective", "beauty"), "--objective"),
+        ((*RATES, "--validation", "kfold:1"), "2 to 100 parts"),
+        ((*RATES, "--validation", "kfold:x"), "--validation expects"),
+        ((*RATES, "--pruner", "median", "--objective", "accuracy", "--objective", "parameters"), "--pruner"),
+        ((*RATES, "--objective", "latency", "--jobs", "2"), "leave out --jobs"),
+        ((*RATES, "--storage", "postgresql+psycopg://nobody@127.0.0.1:9/none"), "cannot be used"),
+        ((*RATES, "--storage", "nonsense"), "cannot be used"),
+    ],
+)
+def test_bad_input_ends_before_any_work(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    fixed = [one for one in SMALL if not (("layers" in str(arguments)) and one in {"--layers", "dense:32"})]
+    result = optkit("tune", *fixed, *arguments, "--out", str(tmp_path / "run"))
+    assert result.returncode == 2, result.stderr
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("cache/*.json"))
