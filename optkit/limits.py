@@ -102,7 +102,7 @@ def for_job(job: dict[str, Any]) -> Limits:
 
 def patience_seconds(path: Path, *, batch: int = 1) -> float:
     """How long a process may be busy with one step of a file (opening it, or one call) before it is held to hang."""
-    start = 0.0 if path.suffix in _SMALL_RUNTIMES else _KERAS_SECONDS
+    start = 0.0 if path.suffix.lower() in _SMALL_RUNTIMES else _KERAS_SECONDS
     return start + _LEAST_SECONDS + _SECONDS_PER_MEGABYTE * _bytes(path) / 1e6 + _SECONDS_PER_IMAGE * (batch - 1)
 
 

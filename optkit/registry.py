@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from optkit.errors import InputError, InternalError, nearest
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
 KINDS: dict[str, tuple[str, ...]] = {
@@ -62,6 +63,11 @@ def by_format(kind: str, file_format: str) -> ModuleType:
         if file_format == module.FORMAT:
             return module
     raise InputError(f"unknown format {file_format!r}: {nearest(file_format, formats())}")
+
+
+def format_of(path: Path) -> str:
+    """What a file's name says that it is: ``tflite`` for ``A.tflite`` and ``A.TFLITE``, empty without an ending."""
+    return path.suffix.lower().lstrip(".")
 
 
 def formats() -> list[str]:

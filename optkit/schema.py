@@ -376,7 +376,8 @@ class Report(Struct, frozen=True):
     ``data`` is ``None`` where files were measured on generated inputs.
     ``pictures`` has the test images that a flip names, once each: index in the test set (as a string) to a PNG
     in base64 (``optkit.report.pictures``), so that the page is drawn from this record alone. ``task`` says what
-    outputs stand for; ``None`` in reports of versions that knew classes only, and where nothing was judged.
+    outputs stand for; ``None`` in reports of versions that knew classes only, and where nothing was judged. ``seed``
+    decided everything that is drawn at random; ``None`` in reports of versions that did not note it.
     """
 
     schema_version: int
@@ -395,3 +396,4 @@ class Report(Struct, frozen=True):
     pictures: dict[str, str] = {}
     stopping: list[Stopping] = []
     task: Task | None = None
+    seed: int | None = None

@@ -86,6 +86,13 @@ def _terminate(*_: object) -> NoReturn:
     raise _TerminatedError
 
 
+def _in_one_line(error: click.ClickException) -> str:
+    """What click found wrong with the command line, and where its help is; click itself says it in three lines."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    return message if context is None else f"{message}; see {context.command_path} --help"
+
+
 def _point_at_log(error: Exception) -> None:
     """Name the log that has the traceback, where a run had one open."""
     for note in getattr(error, "__notes__", []):
@@ -101,7 +108,7 @@ def main() -> NoReturn:
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"Error: {without_control(_in_one_line(error))}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         click.echo(f"Interrupted: {_after_interrupt()}", err=True)

@@ -18,7 +18,7 @@ LAYOUT = "name the arrays x_train, y_train, x_test and y_test, or images and lab
 
 def accepts(path: Path) -> bool:
     """Whether this source reads the path."""
-    return path.suffix == ".npz"
+    return path.suffix.lower() == ".npz"
 
 
 def read(spec: DataSpec) -> Raw:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from optkit import statistics
+from optkit import registry, statistics
 from optkit.schema import Latency, NoiseFloor, ScalingPoint, Speedup, Stopping
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def noise_floor(result: LatencyResult) -> NoiseFloor | None:
     floor = _floor(result)
     if floor is None:
         return None
-    return NoiseFloor(Path(result.baseline).suffix.lstrip("."), *floor)
+    return NoiseFloor(registry.format_of(Path(result.baseline)), *floor)
 
 
 def widest(result: LatencyResult) -> float | None:
@@ -135,7 +135,7 @@ def stopping(result: LatencyResult, wanted_width: float | None) -> Stopping:
     """Why measuring ended."""
     reached = widest(result)
     processes = max((len(times.blocks_us) for times in result.times.values()), default=0)
-    file_format = Path(result.baseline).suffix.lstrip(".")
+    file_format = registry.format_of(Path(result.baseline))
     if wanted_width is None:
         return Stopping(file_format, "fixed", processes, result.seconds, None, reached)
     narrow = reached is not None and reached <= wanted_width
@@ -184,9 +184,14 @@ def _own_doubts(times: FileTimes, speedup: Speedup | None, wanted_width: float |
     if max(medians) > DRIFT * min(medians):
         found.append(
             f"its time differs by {max(medians) / min(medians) - 1:.0%} between processes "
-            f"({min(medians):.3g} to {max(medians):.3g} µs)"
+            f"({_three_digits(min(medians))} to {_three_digits(max(medians))} µs)"
         )
     return found
+
+
+def _three_digits(time_us: float) -> str:
+    """A time as ``39.1``, ``125`` or ``2,340``: more digits are noise of the machine."""
+    return f"{time_us:,.{2 if time_us < 10 else 1 if time_us < 100 else 0}f}"
 
 
 def _drift(result: LatencyResult) -> float:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optkit.measure.one_answer import in_one_line
 from optkit.runtimes._ports import generated
 
 if TYPE_CHECKING:
@@ -250,8 +251,7 @@ class Run:
         try:
             return action(*arguments)
         except Exception as error:
-            reason = " ".join(str(error).split())
-            raise FileFailedError(index, f"{type(error).__name__}: {reason}") from error
+            raise FileFailedError(index, in_one_line(error)) from error
 
     def alive(self) -> None:
         """Say that the work goes on."""

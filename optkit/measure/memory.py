@@ -44,9 +44,10 @@ def measure_memory(
     """
     images = None if images_npy is None else str(images_npy)
     job = {"file": str(path), "images": images, "threads": threads, "batch": batch}
-    if path.suffix not in _modules:
-        _modules[path.suffix] = _one(path, {**job, "modules": []}, log, silence_seconds)["modules"]
-    found = [_one(path, {**job, "modules": _modules[path.suffix]}, log, silence_seconds) for _ in range(runs)]
+    ending = path.suffix.lower()
+    if ending not in _modules:
+        _modules[ending] = _one(path, {**job, "modules": []}, log, silence_seconds)["modules"]
+    found = [_one(path, {**job, "modules": _modules[ending]}, log, silence_seconds) for _ in range(runs)]
     return Memory(round(median(one["peak_bytes"] - one["alone_bytes"] for one in found)))
 
 

@@ -29,6 +29,12 @@ def alive() -> None:
         _channel.flush()
 
 
+def in_one_line(error: Exception) -> str:
+    """What went wrong with a file: our own words as they are, another's with the name of the error."""
+    words = str(error) if isinstance(error, OptkitError) else f"{type(error).__name__}: {error}"
+    return " ".join(words.split())
+
+
 def answer(run: Callable[[dict[str, Any]], dict[str, Any]]) -> NoReturn:
     """Run the job on standard input, answer with one JSON line on what was standard output, and end the process."""
     global _channel  # noqa: PLW0603  # as above
@@ -38,8 +44,7 @@ def answer(run: Callable[[dict[str, Any]], dict[str, Any]]) -> NoReturn:
     try:
         told = {"event": "done", **run(json.load(sys.stdin))}
     except Exception as error:  # noqa: BLE001  # the reason belongs to the file, whatever it is
-        words = str(error) if isinstance(error, OptkitError) else f"{type(error).__name__}: {error}"
-        told = {"event": "failed", "reason": " ".join(words.split())}
+        told = {"event": "failed", "reason": in_one_line(error)}
     channel.write(json.dumps(told) + "\n")
     channel.flush()
     sys.stderr.flush()

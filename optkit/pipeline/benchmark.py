@@ -136,9 +136,9 @@ def benchmark(
             floors += measured.floors
             stops += measured.stops
             warnings += [f"{file_format}: {warning}" for warning in measured.warnings]
-    if not any(variant.latency is not None for variant in done):
+    if all(variant.status == "failed" for variant in done):
         reasons = "; ".join(f"{variant.path}: {' '.join(variant.failures)}" for variant in done)
-        raise InputError(f"none of the files can be measured: {reasons}")
+        raise InputError(f"none of the files can be used: {reasons}")
     if evaluation is None:
         warnings.insert(0, "no data given: inputs were generated, and accuracy is not measured; give --data")
     after = environment.with_load_after(before.result())
@@ -160,6 +160,7 @@ def benchmark(
         variants=done,
         pictures=judge.pictures(done, evaluation),
         stopping=stops,
+        seed=options.seed,
     )
 
 
@@ -207,7 +208,7 @@ def _named(files: Sequence[Path], baseline: Path | None) -> list[Variant]:
     suffixes = [f".{registry.load('runtimes', name).FORMAT}" for name in registry.names("runtimes")]
     paths: list[Path] = []
     for path in files:
-        if path.suffix not in suffixes:
+        if path.suffix.lower() not in suffixes:
             raise InputError(
                 f"expected files that end in {', '.join(suffixes)}, found {path}: {nearest(path.suffix, suffixes)}"
             )
@@ -221,7 +222,7 @@ def _named(files: Sequence[Path], baseline: Path | None) -> list[Variant]:
         paths = [*first, *(path for path in paths if path not in first)]
     records: list[Variant] = []
     for path in paths:
-        runtime = registry.by_format("runtimes", path.suffix.lstrip("."))
+        runtime = registry.by_format("runtimes", registry.format_of(path))
         records.append(
             Variant(
                 name=_free_name(path, records),
@@ -254,14 +255,14 @@ def _check_there(path: Path) -> None:
 
 def _free_name(path: Path, records: list[Variant]) -> str:
     """The file's name in the letters that names have; with its folder's, or a number, where it is taken."""
-    taken = {(record.name, f".{record.format}") for record in records}
+    taken = {(record.name, record.format) for record in records}
 
     def plain(text: str) -> str:
         return re.sub(r"[^a-z0-9.+-]+", "-", text.lower()).strip("-") or "file"
 
     names = [plain(path.stem), plain(f"{path.resolve().parent.name}-{path.stem}")]
     names += [f"{names[0]}-{number}" for number in range(2, len(records) + 3)]
-    return next(name for name in names if (name, path.suffix) not in taken)
+    return next(name for name in names if (name, registry.format_of(path)) not in taken)
 
 
 class _Measured(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from optkit import store
+from optkit import registry, store
 from optkit.errors import InputError
 from optkit.pipeline import confidence, diff_layers, model_file
 from optkit.report.difference import SCHEMA_VERSION, Change, Difference, Layers, Side, ValueChange
@@ -106,7 +106,7 @@ def _layers(a: Path, b: Path, data: Data, folder: Path, on_step: Callable[[str],
         except InputError as error:
             return Layers(0, None, [], None, None, f"{error}; the first layer where they part cannot be told")
         records = msgspec.convert(told["layers"], list[LayerOutput])
-        files.append(diff_layers.File(path.suffix[1:], records, own))
+        files.append(diff_layers.File(registry.format_of(path), records, own))
     on_step("comparing layers")
     return diff_layers.compare(*files)
 
@@ -150,7 +150,7 @@ def _assembled(
 
 def _side(path: Path, read: Confidence, labels: np.ndarray | None) -> Side:
     correct = None if labels is None else int((read.answers == labels).sum())
-    return Side(str(path), path.suffix[1:], store.sha256_file(path), read.meaning, read.words, correct)
+    return Side(str(path), registry.format_of(path), store.sha256_file(path), read.meaning, read.words, correct)
 
 
 def _change(at: int, labels: np.ndarray | None, answers: list[Confidence]) -> Change:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from optkit import readback, runtimes
+from optkit import readback, registry, runtimes
 from optkit.errors import InputError
 from optkit.measure.one_answer import alive, answer
 from optkit.pipeline.confidence import meaning_in_file
@@ -33,10 +33,10 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     images = np.load(job["images"], mmap_mode="r", allow_pickle=False)
     session = runtimes.open_model(path)
     if job["do"] == "outputs":
-        outputs = _outputs(session, images, _KERAS_BATCH if path.suffix == ".keras" else 1)
+        outputs = _outputs(session, images, _KERAS_BATCH if registry.format_of(path) == "keras" else 1)
         np.save(job["outputs"], outputs, allow_pickle=False)
         return {"meaning": _meaning(path), "finite": bool(np.isfinite(outputs).all())}
-    module = importlib.import_module(_LAYER_MODULES[path.suffix[1:]])
+    module = importlib.import_module(_LAYER_MODULES[registry.format_of(path)])
     records = module.layer_outputs(path, session, np.array(images[: job["count"]]), Path(job["folder"]))
     return {"layers": msgspec.to_builtins(records)}
 

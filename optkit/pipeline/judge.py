@@ -94,9 +94,13 @@ def range_warnings(variant: Variant, facts: ModelFacts, evaluation: Evaluation |
     count = min(len(images), max(1, SAMPLE_VALUES // math.prod(images.shape[1:])))
     # From all over: neighbours are of one class where data are sorted.
     sample = evaluation.real(images[np.linspace(0, len(images) - 1, count).astype(np.int64)])
+    port = facts.inputs[0]
+    if "int" in port.dtype and port.scale is None and (sample != np.rint(sample)).any():
+        rounded = "the file does not tell the scale: the data are rounded to whole numbers"
+        return [f"{variant.name}: its input takes {port.dtype} and {rounded}; give --scale for what it was made for"]
     return [
         f"{variant.name}: {check.name} fails, {check.observed:.3g} {check.unit} ({check.reason}); see --scale"
-        for check in input_range.checks(sample, facts.inputs[0])
+        for check in input_range.checks(sample, port)
         if not check.passed
     ]
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optkit import limits
+from optkit import limits, registry
 from optkit.errors import InputError, nearest
 from optkit.measure.fresh_process import WorkerDiedError, converse
 
@@ -35,7 +35,7 @@ def kind(path: Path, *, suffixes: Sequence[str] = SUFFIXES, folder: bool = True)
     wanted = f"a model file that ends in {', '.join(suffixes)}" + (" or a SavedModel folder" if folder else "")
     try:
         if path.is_dir():
-            if not folder or path.suffix in suffixes:
+            if not folder or path.suffix.lower() in suffixes:
                 raise InputError(f"expected {wanted}, found the folder {shown}; name a file in it")
             if not (path / SAVED_MODEL).is_file():
                 raise InputError(f"expected {wanted}, found the folder {shown} without {SAVED_MODEL}; check the path")
@@ -45,14 +45,14 @@ def kind(path: Path, *, suffixes: Sequence[str] = SUFFIXES, folder: bool = True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"expected {wanted} at {shown}; it cannot be read: {reason}; check the path") from error
-    if path.suffix not in suffixes:
+    if path.suffix.lower() not in suffixes:
         hint = nearest(path.suffix, list(suffixes)) if path.suffix else "rename it so that its ending says what it is"
         raise InputError(f"expected {wanted}, found {shown}: {hint}")
     if not is_file:
         raise InputError(f"expected {wanted}, found something that is no file: {shown}; check the path")
     if not size:
         raise InputError(f"expected {wanted}, found an empty file: {shown}; export the model again")
-    return path.suffix[1:]
+    return registry.format_of(path)
 
 
 def ask(module: str, job: dict[str, Any], subject: str) -> dict[str, Any]:
@@ -81,7 +81,9 @@ def tell(module: str, job: dict[str, Any], subject: str) -> Iterator[dict[str, A
     with tempfile.TemporaryDirectory(prefix="optkit-") as scratch:
         try:
             path = Path(job["file"])
-            patience = limits.patience_seconds(path, batch=1 if path.suffix in {".tflite", ".onnx"} else KERAS_BATCH)
+            patience = limits.patience_seconds(
+                path, batch=KERAS_BATCH if registry.format_of(path) not in {"tflite", "onnx"} else 1
+            )
             yield from converse(module, job, Path(scratch) / "log.txt", patience)
         except WorkerDiedError as error:
             raise InputError(f"{subject} cannot be used: {error}; the file is damaged, or its runtime is") from error

@@ -171,6 +171,7 @@ def assemble(run: Finished) -> Report:
             for model in plan.models
         ],
         variants=variants,
+        seed=settings.seed,
         task=msgspec.convert(records[plan.models[0].name].result["task"], Task),
         pictures={str(index): png for index in flipped if (png := picture.draw(dataset.test.images, index))},
     )

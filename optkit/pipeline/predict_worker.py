@@ -60,7 +60,7 @@ def _facts(path: Path) -> ModelFacts | None:
     try:
         return readback.read(path)
     except InputError:
-        if path.suffix in {".tflite", ".onnx"}:
+        if path.suffix.lower() in {".tflite", ".onnx"}:
             raise
         return None
 

@@ -39,10 +39,14 @@ class Board:
             "validation": {"loss": point.validation_loss, "accuracy": point.validation_accuracy},
         }
         for name, writer in self._writers.items():
-            with writer.as_default(step=epoch):
-                for figure, value in figures[name].items():
-                    if value is not None:
-                        tf.summary.scalar(figure, value)
+            values = [
+                tf.compat.v1.Summary.Value(tag=figure, simple_value=value)
+                for figure, value in figures[name].items()
+                if value is not None
+            ]
+            # tf.summary.scalar would need the package tensorboard, which reads these as well.
+            with writer.as_default():
+                tf.summary.experimental.write_raw_pb(tf.compat.v1.Summary(value=values).SerializeToString(), epoch)
             writer.flush()
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from optkit import registry, store, workers
+from optkit import networks, registry, store, training, workers
 from optkit.errors import InputError
-from optkit.pipeline import train_data, train_logs, train_outputs
+from optkit.pipeline import building, train_data, train_logs, train_outputs
 from optkit.pipeline.plan import TRAINING_PACKAGES, TRAINING_SOURCES, versions
 from optkit.pipeline.progress import Event, OnEvent, Schedule
 from optkit.pipeline.run_log import LOG, logged
@@ -99,6 +99,9 @@ def train(
     if (folder / "report.json").exists():
         raise InputError(f"--out {folder} holds a run of optkit compress; choose another folder")
     dataset = train_data.load(chosen)
+    # What can be told without TensorFlow is told at once.
+    training.check(chosen.plan, building.task_for(dataset, chosen.metrics), dataset)
+    networks.fitted(chosen.network, dataset.train.images.shape[1:])
     plan = make_plan(chosen, dataset)
     # Path.exists raises for a name that is too long, which prepare_folder has a message for.
     is_new = not os.path.exists(folder)  # noqa: PTH110

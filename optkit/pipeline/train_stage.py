@@ -12,6 +12,7 @@ import numpy as np
 from optkit import store
 from optkit.pipeline import building, train_data
 from optkit.pipeline.stages import for_training
+from optkit.pipeline.train_logs import Board
 from optkit.pipeline.train_settings import TrainSettings
 from optkit.report.train_record import CurvePoint, Start, Summary, SummaryLayer
 from optkit.store import StageRecord
@@ -46,7 +47,7 @@ def train_network(
     Raises:
         InputError: The layers do not fit the data.
     """
-    from optkit.training import configure_tensorflow, train
+    from optkit.training import configure_tensorflow, kept_epoch, train
 
     started = time.perf_counter()
     root = Path(folder)
@@ -56,7 +57,17 @@ def train_network(
     model, task = building.build(wanted, dataset)
     seen = for_training(dataset)
     written = _Logs(root, logs=logs)
-    epochs = train(model, seen, wanted.plan, task=task, seed=wanted.seed, tell=tell, on_epoch=written.after)
+    epochs = train(
+        model,
+        seen,
+        wanted.plan,
+        task=task,
+        seed=wanted.seed,
+        tell=tell,
+        on_epoch=written.after,
+        checkpoint=root / "cache" / f"{key}.checkpoint",
+    )
+    written.complete(epochs)
     files: list[Path] = []
     is_sound = all(bool(np.isfinite(weights).all()) for weights in model.get_weights())
     if is_sound:
@@ -65,7 +76,7 @@ def train_network(
         "task": msgspec.to_builtins(task),
         "curve": msgspec.to_builtins(curve(epochs)),
         "start": msgspec.to_builtins(_start(wanted, seen, task)),
-        "kept_epoch": _kept(epochs, wanted),
+        "kept_epoch": 1 + kept_epoch(wanted.plan, epochs),
         "curve_examples": len(seen.validation.labels),
         "summary": msgspec.to_builtins(summary(model)),
         "is_sound": is_sound,
@@ -84,6 +95,7 @@ def curve(epochs: Sequence[Epoch]) -> list[CurvePoint]:
             validation_loss=epoch.validation_loss,
             validation_accuracy=epoch.validation_accuracy,
             learning_rate=epoch.learning_rate,
+            penalty=epoch.penalty,
             seconds=epoch.seconds,
         )
         for index, epoch in enumerate(epochs)
@@ -94,17 +106,21 @@ class _Logs:
     """TensorBoard's logs, where they are wanted."""
 
     def __init__(self, root: Path, *, logs: bool) -> None:
-        self._board = None
-        if logs:
-            from optkit.pipeline.train_logs import Board
-
-            self._board = Board(root)
+        self._root, self._board, self._written = root, Board(root) if logs else None, 0
 
     def after(self, index: int, epoch: Epoch) -> bool:
         """Write an epoch, numbered from 0; training is never ended by it."""
         if self._board is not None:
             self._board.write(curve([epoch])[0], index + 1)
+            self._written += 1
         return False
+
+    def complete(self, epochs: Sequence[Epoch]) -> None:
+        """Write all anew where some epochs are of an earlier process, which was killed."""
+        if self._board is not None and self._written < len(epochs):
+            self._board = Board(self._root)
+            for index, epoch in enumerate(epochs):
+                self.after(index, epoch)
 
 
 def _save(model: Any, stem: Path) -> list[Path]:
@@ -117,16 +133,6 @@ def _save(model: Any, stem: Path) -> list[Path]:
     return files
 
 
-def _kept(epochs: Sequence[Epoch], settings: TrainSettings) -> int:
-    """The epoch, from 1, whose weights the model has in the end."""
-    if not settings.plan.early_stopping:
-        return len(epochs)
-    known = [
-        (epoch.validation_loss, index + 1) for index, epoch in enumerate(epochs) if epoch.validation_loss is not None
-    ]
-    return min(known)[1] if known else len(epochs)
-
-
 def _start(settings: TrainSettings, seen: Dataset, task: Task) -> Start:
     """Loss and accuracy before the first step, of a network built anew.
 
@@ -134,14 +140,15 @@ def _start(settings: TrainSettings, seen: Dataset, task: Task) -> Start:
     """
     import tf_keras
 
-    from optkit.training.loop import _evaluate
-    from optkit.training.losses import ACCURACY, objective
+    from optkit.training.loop import evaluate
+    from optkit.training.losses import ACCURACY, loss_and_metric, objective_of
 
     tf_keras.utils.set_random_seed(settings.seed)
     untrained, _ = building.build(settings, seen)
-    wanted = objective(task, settings.plan)
-    untrained.compile(loss=wanted.loss, metrics=[] if wanted.metric is None else [wanted.metric])
-    found = _evaluate(untrained, seen, task, one_hot=wanted.one_hot)
+    objective = objective_of(settings.plan, task)
+    loss, metric = loss_and_metric(objective, task)
+    untrained.compile(loss=loss, metrics=[] if metric is None else [metric])
+    found = evaluate(untrained, seen, objective, task)
     return Start(found.get("loss"), found.get(ACCURACY))
 
 

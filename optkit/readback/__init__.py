@@ -84,8 +84,9 @@ class ModelFacts:
     ``signatures`` maps a signature's key to the names of its inputs and outputs (TFLite). ``external_files``
     are files beside this one that hold some of its tensors (ONNX). ``scale_bytes`` is what scales and zero
     points take that are no constants of their own (TFLite; in ONNX they are constants);
-    ``name_bytes`` what names of tensors, nodes and signatures take. ``metadata`` are the file's further notes about
-    itself, such as who made it, by what they are called.
+    ``name_bytes`` what names of tensors, nodes and signatures take, ``padding_bytes`` what holds nothing and moves the
+    rest into place (TFLite; ONNX has none). ``metadata`` are the file's further notes about itself, such as who made
+    it, by what they are called.
     """
 
     format: str
@@ -99,6 +100,7 @@ class ModelFacts:
     external_files: tuple[str, ...] = ()
     scale_bytes: int = 0
     name_bytes: int = 0
+    padding_bytes: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
 
 
@@ -108,7 +110,7 @@ def read(path: Path) -> ModelFacts:
     Raises:
         InputError: The suffix is unknown, or the bytes are not such a file.
     """
-    facts: ModelFacts = registry.by_format("readback", path.suffix.lstrip(".")).read(path)
+    facts: ModelFacts = registry.by_format("readback", registry.format_of(path)).read(path)
     return facts
 
 
@@ -116,8 +118,8 @@ def bytes_by_kind(facts: ModelFacts) -> dict[str, int]:
     """Where the bytes of a file are.
 
     Returns:
-        Bytes of ``weights``, ``biases``, ``scales_and_constants``, ``names`` and ``structure`` (graph, metadata,
-        padding: what is left). They sum to ``facts.file_bytes``.
+        Bytes of ``weights``, ``biases``, ``scales_and_constants``, ``names``, ``padding`` and ``structure``
+        (graph and metadata: what is left). They sum to ``facts.file_bytes``.
     """
     stored = {"weight": 0, "bias": 0, "other": 0}
     for constant in facts.constants:
@@ -127,5 +129,6 @@ def bytes_by_kind(facts: ModelFacts) -> dict[str, int]:
         "biases": stored["bias"],
         "scales_and_constants": stored["other"] + facts.scale_bytes,
         "names": facts.name_bytes,
+        "padding": facts.padding_bytes,
     }
     return {**named, "structure": facts.file_bytes - sum(named.values())}

@@ -60,9 +60,12 @@ class Graph:
 
 
 def type_name(code: int) -> str:
-    """The name of an ONNX element type in numpy's words (``float32``, ``int8``, ``int4``)."""
+    """An ONNX element type in numpy's words (``float32``, ``int8``, ``int4``), ``unknown`` for one that it has not."""
     from onnx import TensorProto
 
+    if code not in TensorProto.DataType.values():
+        # Of a stored tensor it is refused when its values are read; a declaration is a mere note.
+        return "unknown"
     name: str = TensorProto.DataType.Name(code).lower()
     return {"float": "float32", "double": "float64"}.get(name, name)
 

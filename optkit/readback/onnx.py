@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from optkit.errors import InputError
-from optkit.readback import Constant, ModelFacts, Operator, Port
+from optkit.readback import Constant, ModelFacts, Operator, Port, _onnx_ports
 from optkit.readback import _onnx_graph as graphs
 from optkit.readback._notes import onnx_notes
 
@@ -65,11 +65,12 @@ def _facts(model: Any, data: bytes, path: Path) -> ModelFacts:
         raise InputError(f"expected an ONNX file; {path} ({len(data)} bytes) holds no graph; export the model again")
     graph = graphs.index(model)
     external = _load_external(graph, path)
+    steps = _onnx_ports.steps(model.graph)
     return ModelFacts(
         format=FORMAT,
         file_bytes=len(data),
-        inputs=tuple(_port(v) for v in model.graph.input if v.name not in graph.stored),
-        outputs=tuple(_port(v) for v in model.graph.output),
+        inputs=tuple(_port(v, steps[v.name]) for v in model.graph.input if v.name not in graph.stored),
+        outputs=tuple(_port(v, steps[v.name]) for v in model.graph.output),
         operators=tuple(_operator(node, graph) for node in graph.nodes),
         constants=tuple(_constants(graph, external.tensors)),
         opset=opset,
@@ -124,9 +125,11 @@ def _load_external(graph: graphs.Graph, path: Path) -> External:
     return External(tuple(sorted(files)), frozenset(tensors))
 
 
-def _port(value: Any) -> Port:
+def _port(value: Any, step: _onnx_ports.Step) -> Port:
     shape, dtype = graphs.shape_and_type(value)
-    return Port(name=value.name, dtype=dtype, shape=shape, scale=None, zero_point=None)
+    # A float tensor that is quantized next is fed, and read, as it is.
+    scale, zero_point = step if "int" in dtype else (None, None)
+    return Port(name=value.name, dtype=dtype, shape=shape, scale=scale, zero_point=zero_point)
 
 
 def _operator(node: Any, graph: graphs.Graph) -> Operator:

@@ -13,6 +13,7 @@ from optkit.errors import InputError
 from optkit.readback import Constant, ModelFacts, Operator, Port
 from optkit.readback._notes import tflite_notes
 from optkit.readback._packed import unpack
+from optkit.readback._tflite_padding import gaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +146,7 @@ def _facts(model: Any, data: bytes, schema: Any) -> ModelFacts:
         },
         scale_bytes=scale_bytes,
         name_bytes=_name_bytes(model),
+        padding_bytes=sum(end - start for start, end in gaps(model, data)),
         metadata=tflite_notes(model),
     )
 

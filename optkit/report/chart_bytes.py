@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optkit.report import svg, wording
+from optkit.report.chart_rows import both
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from markupsafe import Markup
 
+    from optkit.report.chart_rows import Layout
     from optkit.schema import Report, Variant
+
+_TOP = 4
 
 
 def kinds(report: Report) -> list[str]:
@@ -26,26 +32,29 @@ def bars(report: Report, file_format: str) -> Markup | None:
     sized = [v for v in report.variants if v.format == file_format and v.size is not None]
     if not sized:
         return None
-    row, left, right, top, bottom, width = 26, 186, 96, 4, 28, 1120
-    height = top + row * len(sized) + bottom
-    largest = max(variant.size.file_bytes for variant in sized if variant.size is not None)
-    x = svg.linear(0, largest, left, width - right)
     order = kinds(report)
+    return both(lambda layout: _drawn(sized, file_format, order, layout), right=96)
+
+
+def _drawn(sized: Sequence[Variant], file_format: str, order: list[str], layout: Layout) -> Markup:
+    bottom = _TOP + layout.row * len(sized)
+    largest = max(variant.size.file_bytes for variant in sized if variant.size is not None)
+    x = svg.linear(0, largest, layout.left, layout.end)
     parts = []
-    for value in svg.ticks(0, largest, about=5):
-        parts.append(svg.line(x(value), top, x(value), height - bottom, class_="grid"))
-        parts.append(svg.text(x(value), height - 9, wording.kilobytes(value)))
+    for value in svg.ticks(0, largest, about=layout.ticks // 2 + 1):
+        parts.append(svg.line(x(value), _TOP, x(value), bottom, class_="grid"))
+        parts.append(svg.text(x(value), bottom + 19, wording.kilobytes(value), anchor=layout.anchor(x(value))))
     for index, variant in enumerate(sized):
-        parts += _bar(variant, order, x, top + row * index)
-    label = f"Bytes of each {file_format} file by kind; the exact numbers are in the details of each file"
-    return svg.picture(width, height, label, *parts)
+        parts += _bar(variant, order, x, _TOP + layout.row * index, layout)
+    label = f"Bytes of each {file_format} file by kind; the exact numbers are in the table below"
+    return svg.picture(layout.width, bottom + 28, label, *parts, kind=layout.kind)
 
 
-def _bar(variant: Variant, order: list[str], x: svg.Scale, y: float) -> list[Markup]:
+def _bar(variant: Variant, order: list[str], x: svg.Scale, y: float, layout: Layout) -> list[Markup]:
     size = variant.size
     if size is None:
         return []
-    parts = [svg.text(x(0) - 12, y + 17, variant.name, class_="row-label", anchor="end")]
+    parts = [layout.name(y, variant.name)]
     start = 0
     for index, kind in enumerate(order):
         number = size.bytes_by_kind.get(kind, 0)
@@ -57,17 +66,31 @@ def _bar(variant: Variant, order: list[str], x: svg.Scale, y: float) -> list[Mar
                 "rect",
                 title,
                 x=x(start),
-                y=y + 5.0,
+                y=y + layout.middle - 8.0,
                 width=max(0.5, x(start + number) - x(start)),
                 height=16.0,
                 class_=f"kind kind-{index % 6}",
             )
         )
         start += number
-    parts.append(
-        svg.text(x(size.file_bytes) + 8, y + 17, wording.count(size.file_bytes), class_="row-value", anchor="start")
-    )
-    return parts
+    written = wording.count(size.file_bytes)
+    if layout.kind == "slim":
+        return [*parts, layout.value(y, written)]
+    return [*parts, svg.text(x(size.file_bytes) + 8, y + layout.text, written, class_="row-value", anchor="start")]
+
+
+def table(report: Report) -> list[tuple[str, list[str]]]:
+    """(file, bytes of each kind in the order of ``kinds``, all bytes) of each file."""
+    order = kinds(report)
+    return [
+        (
+            wording.file_name(variant.name, variant.format),
+            [wording.count(variant.size.bytes_by_kind.get(kind)) for kind in order]
+            + [wording.count(variant.size.file_bytes)],
+        )
+        for variant in report.variants
+        if variant.size is not None
+    ]
 
 
 def words(kind: str) -> str:

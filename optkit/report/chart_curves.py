@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optkit.report import svg, wording
+from optkit.report.chart_rows import both
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from markupsafe import Markup
 
+    from optkit.report.chart_rows import Layout
     from optkit.schema import Report, Training, Variant
 
 # More marks than this in a row of a chart are a smear: of more blocks, evenly spaced ones in order of time
 # are drawn.
-_MARKS_IN_A_ROW = 240
+_MARKS_IN_A_ROW, _MARKS_ON_A_PHONE = 240, 90
+_TOP = 8
 
 
 def learning_curves(stages: Sequence[Training]) -> list[tuple[str, str, Markup]]:
@@ -75,7 +78,7 @@ def _curve(training: Training, low: float, high: float) -> Markup:
     x = svg.linear(1, max(2, count), left + 6, width - right - 6)
     y = svg.linear(low - room, high + room, height - bottom, top)
     parts = []
-    levels = svg.ticks(low, high, about=3)
+    levels = svg.ticks(low - room, min(high + room, 1.0) if accuracy else high + room, about=3)
     for value in levels:
         parts.append(svg.line(left, y(value), width - right, y(value), class_="grid"))
         parts.append(svg.text(left - 7, y(value) + 4, f"{100 * value:g} %" if accuracy else f"{value:g}", anchor="end"))
@@ -108,37 +111,41 @@ def latency_blocks(report: Report, file_format: str) -> Markup | None:
     timed = [v for v in report.variants if v.format == file_format and v.latency is not None and _blocks(v)]
     if not timed:
         return None
-    row, left, right, top, bottom, width = 26, 186, 78, 8, 30, 1120
-    height = top + row * len(timed) + bottom
+    return both(lambda layout: _drawn(timed, file_format, layout), right=78)
+
+
+def _drawn(timed: Sequence[Variant], file_format: str, layout: Layout) -> Markup:
+    bottom = _TOP + layout.row * len(timed)
     everything = [value for variant in timed for value in _blocks(variant)]
     low, high = min(everything) / 1.06, max(everything) * 1.06
-    x = svg.logarithmic(low, high, left, width - right)
+    x = svg.logarithmic(low, high, layout.left, layout.end)
     parts = []
-    for value in svg.logarithmic_ticks(low, high, at_most=8):
-        parts.append(svg.line(x(value), top, x(value), height - bottom, class_="grid"))
-        parts.append(svg.text(x(value), height - 10, wording.axis_time(value)))
+    for value in svg.logarithmic_ticks(low, high, at_most=layout.ticks):
+        parts.append(svg.line(x(value), _TOP, x(value), bottom, class_="grid"))
+        parts.append(svg.text(x(value), bottom + 20, wording.axis_time(value), anchor=layout.anchor(x(value))))
     for index, variant in enumerate(timed):
-        parts += _block_row(variant, x, top + row * index + row / 2, left, width)
+        parts += _block_row(variant, x, _TOP + layout.row * index, layout)
     label = f"Time per call of each {file_format} file, one mark a block; medians are in the table of all files"
-    return svg.picture(width, height, label, *parts)
+    return svg.picture(layout.width, bottom + 30, label, *parts, kind=layout.kind)
 
 
 def _blocks(variant: Variant) -> list[float]:
     return [] if variant.latency is None else [value for process in variant.latency.blocks_us for value in process]
 
 
-def _block_row(variant: Variant, x: svg.Scale, y: float, left: float, width: float) -> list[Markup]:
+def _block_row(variant: Variant, x: svg.Scale, top: float, layout: Layout) -> list[Markup]:
     latency = variant.latency
     if latency is None:
         return []
     blocks = sorted(_blocks(variant))
-    step = max(1, len(blocks) // _MARKS_IN_A_ROW)
+    y = top + layout.middle
+    step = max(1, len(blocks) // (_MARKS_IN_A_ROW if layout.kind == "roomy" else _MARKS_ON_A_PHONE))
     marks = "".join(f"M{x(value):.1f} {y - 6:.1f}v12" for value in blocks[::step])
     title = svg.element("title", f"{variant.name}: {len(blocks)} blocks, {blocks[0]:.1f} to {blocks[-1]:.1f} µs")
     middle = x(latency.p50_us)
     return [
-        svg.text(left - 12, y + 4, variant.name, class_="row-label", anchor="end"),
+        layout.name(top, variant.name),
         svg.element("g", title, svg.element("path", d=marks, class_="blocks")),
         svg.line(middle, y - 9, middle, y + 9, class_="median"),
-        svg.text(width - 4, y + 4, wording.microseconds(latency.p50_us), class_="row-value", anchor="end"),
+        layout.value(top, wording.microseconds(latency.p50_us)),
     ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from markupsafe import Markup
 
 from optkit.report import quality, svg, wording
 from optkit.report.recommend import passed_all
@@ -14,13 +16,39 @@ from optkit.statistics import wilson_interval
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from markupsafe import Markup
-
     from optkit.report.svg import Scale
     from optkit.schema import Report, Variant
 
-_WIDTH, _HEIGHT = 580, 370
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 18, 18, 46
+
+class _Box(NamedTuple):
+    """Size of a panel and room around the plane, in pixels; ``kind`` as in ``svg.picture``."""
+
+    kind: str
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    # Beside the cheapest and the dearest file, where marks that are moved apart may go.
+    margin: int
+    ticks: int
+
+    @property
+    def end(self) -> int:
+        """Right edge of the plane."""
+        return self.width - self.right
+
+    @property
+    def floor(self) -> int:
+        """Lower edge of the plane."""
+        return self.height - self.bottom
+
+
+_BOXES = (
+    _Box("roomy", 580, 370, left=58, right=18, top=18, bottom=46, margin=0, ticks=5),
+    _Box("slim", 340, 310, left=50, right=8, top=14, bottom=46, margin=14, ticks=3),
+)
 
 # Room beside the cheapest and dearest file, as a ratio: marks that are moved apart stay inside.
 _ROOM = 1.3
@@ -30,7 +58,7 @@ _MARK_PX = 9.0
 
 
 # Left, top, right, bottom, in pixels.
-_Box = tuple[float, float, float, float]
+_Place = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -60,8 +88,11 @@ def panels(report: Report) -> list[tuple[str, Markup]]:
             marks = _marks(report, file_format, figure)
             if marks:
                 heading = f"{file_format}: {words} against {metric}"
-                scale = _Frame(min(everything), max(everything), low, high, show, tick, values)
-                charts.append((heading, _panel(report, marks, scale, heading)))
+                frames = [
+                    _Frame(min(everything), max(everything), low, high, show, tick, values, box) for box in _BOXES
+                ]
+                drawn = [_panel(report, marks, frame, heading) for frame in frames]
+                charts.append((heading, Markup("").join(drawn)))
     return charts
 
 
@@ -112,15 +143,18 @@ class _Frame:
     show: Callable[[float], str]
     tick: Callable[[float], str]
     less_is_better: bool
+    box: _Box
 
     def x(self) -> Scale:
-        return svg.logarithmic(self.lowest / _ROOM, self.highest * _ROOM, _LEFT, _WIDTH - _RIGHT)
+        margin = self.box.margin
+        left, right = self.box.left + margin, self.box.end - margin
+        return svg.logarithmic(self.lowest / _ROOM, self.highest * _ROOM, left, right)
 
     def y(self) -> Scale:
         room = 0.04 * (self.high - self.low) or (0.01 * abs(self.high) if self.less_is_better else 0.001) or 0.001
         bottom, top = self.low - room, self.high + room
         bottom, top = (top, bottom) if self.less_is_better else (bottom, top)
-        return svg.linear(bottom, top, _HEIGHT - _BOTTOM, _TOP)
+        return svg.linear(bottom, top, self.box.floor, self.box.top)
 
     def written(self, figure: float) -> str:
         return wording.value(figure) if self.less_is_better else wording.percent(figure)
@@ -142,31 +176,32 @@ def _panel(report: Report, marks: Sequence[_Mark], frame: _Frame, heading: str) 
     children = [*_axes(frame, x, y)]
     # A staircase: between two files of the front there is nothing to be had, beyond the last nothing better.
     corners = [(place, y(mark.quality)) for place, mark in places if mark in front]
-    steps = [(corners[0][0], float(_HEIGHT - _BOTTOM))] if corners else []
-    for (place, height), (following, _) in pairwise([*corners, (float(_WIDTH - _RIGHT), 0.0)]):
+    steps = [(corners[0][0], float(frame.box.floor))] if corners else []
+    for (place, height), (following, _) in pairwise([*corners, (float(frame.box.end), 0.0)]):
         steps += [(place, height), (following, height)]
     if steps:
         children.append(svg.path(steps, class_="front"))
     children += [svg.line(place, y(mark.low), place, y(mark.high), class_="interval") for place, mark in places]
     children += [_symbol(report, mark, place, y(mark.quality), frame) for place, mark in places]
-    children += _labels(report, places, front, y)
-    return svg.picture(_WIDTH, _HEIGHT, label, *children)
+    children += _labels(report, places, front, y, frame.box)
+    return svg.picture(frame.box.width, frame.box.height, label, *children, kind=frame.box.kind)
 
 
 def _axes(frame: _Frame, x: Scale, y: Scale) -> list[Markup]:
-    bottom = _HEIGHT - _BOTTOM
+    box, bottom = frame.box, frame.box.floor
     parts = []
     levels = svg.ticks(frame.low, frame.high, about=5)
     decimals = 2 if any(round(1000 * value, 6) % 1 for value in levels) else 1
     for value in levels:
-        parts.append(svg.line(_LEFT, y(value), _WIDTH - _RIGHT, y(value), class_="grid"))
-        parts.append(svg.text(_LEFT - 8, y(value) + 4, frame.level(value, decimals), anchor="end"))
-    for value in svg.logarithmic_ticks(frame.lowest / _ROOM, frame.highest * _ROOM):
+        parts.append(svg.line(box.left, y(value), box.end, y(value), class_="grid"))
+        parts.append(svg.text(box.left - 8, y(value) + 4, frame.level(value, decimals), anchor="end"))
+    costs = (frame.lowest / _ROOM, frame.highest * _ROOM)
+    for value in svg.logarithmic_ticks(*costs, at_most=box.ticks):
         parts.append(svg.line(x(value), bottom, x(value), bottom + 5, class_="axis"))
         parts.append(svg.text(x(value), bottom + 19, frame.tick(value)))
-    parts.append(svg.line(_LEFT, bottom, _WIDTH - _RIGHT, bottom, class_="axis"))
-    parts.append(svg.text(_LEFT, _HEIGHT - 6, "← better", class_="hint", anchor="start"))
-    parts.append(svg.text(_WIDTH - _RIGHT, _HEIGHT - 6, "logarithmic", class_="hint", anchor="end"))
+    parts.append(svg.line(box.left, bottom, box.end, bottom, class_="axis"))
+    parts.append(svg.text(box.left, box.height - 6, "← better", class_="hint", anchor="start"))
+    parts.append(svg.text(box.end, box.height - 6, "logarithmic", class_="hint", anchor="end"))
     return parts
 
 
@@ -209,7 +244,9 @@ def _is_chosen(report: Report, variant: Variant) -> bool:
     return choice is not None and (choice.variant, choice.format) == (variant.name, variant.format)
 
 
-def _labels(report: Report, places: Sequence[tuple[float, _Mark]], front: Sequence[_Mark], y: Scale) -> list[Markup]:
+def _labels(
+    report: Report, places: Sequence[tuple[float, _Mark]], front: Sequence[_Mark], y: Scale, box: _Box
+) -> list[Markup]:
     """Names of the recommended file, the reference and the front, where there is room for them."""
     wanted = [
         (place, mark)
@@ -219,31 +256,31 @@ def _labels(report: Report, places: Sequence[tuple[float, _Mark]], front: Sequen
         or mark.variant is baseline_of(report.variants, mark.variant.format)
     ]
     wanted.sort(key=lambda item: not _is_chosen(report, item[1].variant))
-    taken: list[_Box] = [(place - 6, y(mark.quality) - 6, place + 6, y(mark.quality) + 6) for place, mark in places]
+    taken: list[_Place] = [(place - 6, y(mark.quality) - 6, place + 6, y(mark.quality) + 6) for place, mark in places]
     labels = []
     for place, mark in wanted:
-        box = _room_for(6.9 * len(mark.variant.name) + 4, place, y(mark.quality), taken)
-        if box is not None:
-            taken.append(box)
+        spot = _room_for(6.9 * len(mark.variant.name) + 4, place, y(mark.quality), taken, box)
+        if spot is not None:
+            taken.append(spot)
             kind = "label chosen-label" if _is_chosen(report, mark.variant) else "label"
-            labels.append(svg.text(box[0], box[3] - 3, mark.variant.name, class_=kind, anchor="start"))
+            labels.append(svg.text(spot[0], spot[3] - 3, mark.variant.name, class_=kind, anchor="start"))
     return labels
 
 
-def _room_for(width: float, x: float, y: float, taken: Sequence[_Box]) -> _Box | None:
-    """The nearest free box (left, top, right, bottom) for a label beside, above or below a mark."""
+def _room_for(width: float, x: float, y: float, taken: Sequence[_Place], box: _Box) -> _Place | None:
+    """The nearest free place for a label beside, above or below a mark."""
     spots = [(x + 13, y + 4), (x - 13 - width, y + 4)]
     spots += [(x - width / 2, y + down) for down in (-14, 22, -30, 38, -46, 54, -62, 70)]
     for wanted, baseline in spots:
         # Above and below, a label may slide sideways to stay inside the panel.
         slides = wanted == x - width / 2
-        left = min(max(wanted, _LEFT + 3.0), _WIDTH - 4 - width) if slides else wanted
-        box = (left, baseline - 11, left + width, baseline + 3)
-        inside = left > _LEFT and left + width < _WIDTH and box[1] >= 0 and box[3] <= _HEIGHT - _BOTTOM
-        if inside and not any(_overlap(box, other) for other in taken):
-            return box
+        left = min(max(wanted, box.left + 3.0), box.width - 4 - width) if slides else wanted
+        place = (left, baseline - 11, left + width, baseline + 3)
+        inside = left > box.left and left + width < box.width and place[1] >= 0 and place[3] <= box.floor
+        if inside and not any(_overlap(place, other) for other in taken):
+            return place
     return None
 
 
-def _overlap(one: _Box, other: _Box) -> bool:
+def _overlap(one: _Place, other: _Place) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -51,7 +51,7 @@ def panels(report: TrainReport) -> list[tuple[str, Markup]]:
             axis=lambda value: f"{value:,.6g}",
             strip_name="learning rate",
             strip=[point.learning_rate for point in curve],
-            strip_axis=lambda value: f"{value:.2g}",
+            strip_axis=lambda value: f"{value:.3g}",
         )
     ]
     if any(point.accuracy is not None for point in curve):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from rich import box
 from rich.markup import escape
@@ -12,7 +12,6 @@ from optkit.report import screen, wording
 from optkit.report.compare import UNDECIDED
 from optkit.report.compare_changes import SAME_FILE
 from optkit.report.compare_conditions import STATUS
-from optkit.report.screen import FULL_WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
 
 _COLOURS: dict[Outcome, str] = {"broken": "red", "fine": "green", "in doubt": "yellow", "cannot be judged": "yellow"}
 _ORDER: tuple[Outcome, ...] = ("broken", "in doubt", "cannot be judged", "fine")
+# What stands in the place of a name under it.
+_SAME = "same file"
+# A longer name is broken before a column goes, down to the shorter one; with room it stands whole.
+_SHORTEST_NAME, _LONGEST_NAME = 12, 18
 _ACCURACY = "accuracy: % of the test set, its change in points."
 _ERROR = "MAE: mean absolute error on the test set, in the unit of the values."
 _LEGEND = (
@@ -66,15 +69,17 @@ def _by_condition(judgements: Sequence[Judgement]) -> str:
 def _draw(console: Console, comparison: ReportComparison) -> None:
     console.print(_sides(comparison))
     _around(console, comparison)
+    with_memory = False
     for file_format in dict.fromkeys(pair.format for pair in comparison.pairs):
+        table, with_memory = _table(comparison, file_format, console.width)
         console.print()
-        console.print(_table(comparison, file_format, wide=console.width >= FULL_WIDTH))
+        console.print(table)
     for label, files in (("only in old", comparison.only_old), ("only in new", comparison.only_new)):
         if files:
             console.print(f"\n{label}: {escape(', '.join(map(_alone, files)))}")
     if not comparison.pairs:
         console.print("\nNo file, by name and format, is in both reports.", style="yellow")
-    memory = " MiB: peak memory, approximate." if console.width >= FULL_WIDTH else ""
+    memory = " MiB: peak memory, approximate." if with_memory else ""
     legend = _LEGEND.replace(_ACCURACY, _ERROR) if _of_values(comparison.pairs) else _LEGEND
     console.print(f"\n{legend}{memory}", style="dim", markup=False)
     for pair in comparison.pairs:
@@ -133,74 +138,81 @@ def _alone(alone: Alone) -> str:
     return wording.file_name(alone.name, alone.format) + failed + (f" ({alone.reason})" if alone.reason else "")
 
 
-def _table(comparison: ReportComparison, file_format: str, *, wide: bool) -> Table:
+_MEMORY = ("MiB", 5)
+# Columns behind the name and old, new or diff, with when each goes on a narrow terminal: the highest first, 0 never.
+_COLUMNS = (("accuracy", 0), ("bytes", 2), ("gzip", 4), ("p50 µs", 3), ("speed-up, time", 1), _MEMORY)
+_METRICS = ("accuracy", "file_bytes", "gzip_bytes", None, "p50", "peak_rss_bytes")
+
+
+class _Line(NamedTuple):
+    """What stands in a line of the table: the name, which report, the cells of all columns, and whether it is dim."""
+
+    name: str
+    side: str
+    cells: list[str]
+    dim: bool
+
+
+def _table(comparison: ReportComparison, file_format: str, room: int) -> tuple[Table, bool]:
+    """The files of a format in as many columns as the terminal has room for, and whether memory is one of them."""
+    lines = [line for pair in comparison.pairs if pair.format == file_format for line in _lines_of(comparison, pair)]
+    names = ["MAE" if _of_values(comparison.pairs) else "accuracy", *(name for name, _ in _COLUMNS[1:])]
+    shown = screen.fitting(
+        [names, *(line.cells for line in lines)],
+        [goes for _, goes in _COLUMNS],
+        # The names, which may be broken, and the column for old, new and diff.
+        room - max(_SHORTEST_NAME, min(_LONGEST_NAME, max(len(line.name) for line in lines))) - len(" diff"),
+    )
     table = Table(title=file_format, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.show_edge = False
     table.padding = 0
-    table.add_column("file", overflow="fold", min_width=12)
+    table.add_column("file", overflow="fold", min_width=_SHORTEST_NAME)
     table.add_column("", no_wrap=True, style="dim")
-    headers = (
-        "MAE" if _of_values(comparison.pairs) else "accuracy",
-        "bytes",
-        *(("gzip",) if wide else ()),
-        "p50 µs",
-        "speed-up, time",
-        *(("MiB",) if wide else ()),
-    )
-    for header in headers:
+    whole = len(shown) == len(_COLUMNS)
+    for place in shown:
         table.add_column(
-            header,
-            justify="right",
-            no_wrap=True,
-            min_width=18 if wide and header[:3] in {"acc", "MAE", "spe"} else None,
+            names[place], justify="right", no_wrap=True, min_width=18 if whole and place in {0, 4} else None
         )
-    for pair in comparison.pairs:
-        if pair.format == file_format:
-            outcomes = {
-                one.metric: one.outcome
-                for one in comparison.judgements
-                if (one.name, one.format) == (pair.name, pair.format)
-            }
-            _add(table, pair, outcomes, wide=wide)
-    return table
+    for line in lines:
+        name = "[dim]same file[/dim]" if line.name == _SAME else escape(line.name)
+        table.add_row(name, line.side, *(line.cells[place] for place in shown), style="dim" if line.dim else None)
+    return table, _COLUMNS.index(_MEMORY) in shown
 
 
-def _add(table: Table, pair: Pair, outcomes: dict[str, Outcome], *, wide: bool) -> None:
+def _lines_of(comparison: ReportComparison, pair: Pair) -> list[_Line]:
     """Two lines with what the reports say; a third with the change unless it is the same file with the same score."""
     quality = "mae" if _of_values([pair]) else "accuracy"
     unchanged = pair.same_file and not pair.changes[quality].value and pair.new.status == pair.old.status
-    table.add_row(escape(pair.name), "old", *_cells(pair.old, wide=wide), style="dim" if unchanged else None)
-    table.add_row(
-        "[dim]same file[/dim]" if pair.same_file else "",
-        "new",
-        *_cells(pair.new, wide=wide),
-        style="dim" if unchanged else None,
-    )
+    lines = [
+        _Line(pair.name, "old", _cells(pair.old), unchanged),
+        _Line(_SAME if pair.same_file else "", "new", _cells(pair.new), unchanged),
+    ]
     if unchanged:
-        return
+        return lines
+    mine = (pair.name, pair.format)
+    outcomes = {one.metric: one.outcome for one in comparison.judgements if (one.name, one.format) == mine}
 
-    def cell(metric: str) -> str:
+    def cell(metric: str | None) -> str:
+        if metric is None:
+            return ""
         words = escape(_short(metric, pair.changes[metric]))
         outcome = outcomes.get(metric)
         return words if outcome is None or outcome == "fine" else f"[{_COLOURS[outcome]}]{words}[/]"
 
-    cells = [cell(quality), cell("file_bytes"), "", cell("p50")]
-    if wide:
-        cells = [*cells[:2], cell("gzip_bytes"), *cells[2:], cell("peak_rss_bytes")]
-    table.add_row("", "diff", *cells)
+    return [*lines, _Line("", "diff", [cell(quality), *map(cell, _METRICS[1:])], dim=False)]
 
 
-def _cells(figures: Figures, *, wide: bool) -> list[str]:
+def _cells(figures: Figures) -> list[str]:
     accuracy = wording.MISSING if figures.top1 is None else f"{100 * figures.top1:.2f}"
     accuracy = accuracy if figures.mae is None else wording.value(figures.mae)
     memory = None if figures.peak_rss_bytes is None else f"{figures.peak_rss_bytes / 2**20:.1f}"
     return [
         "[red]FAILED[/red]" if figures.status == "failed" else accuracy,
         wording.count(figures.file_bytes),
-        *([wording.count(figures.gzip_bytes)] if wide else []),
+        wording.count(figures.gzip_bytes),
         wording.MISSING if figures.p50_us is None else wording.three_digits(figures.p50_us),
         escape(wording.speedup(figures.speedup)),
-        *([memory or wording.MISSING] if wide else []),
+        memory or wording.MISSING,
     ]
 
 

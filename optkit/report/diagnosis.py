@@ -12,6 +12,15 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from optkit.report import diagnosis_cures as cures
+from optkit.report.diagnosis_curve import (
+    ERRORS_BEYOND,
+    Curve,
+    beyond_best,
+    loss_error,
+    pace_of,
+    read,
+    standard_error,
+)
 from optkit.report.train_record import Diagnosis, Evidence, Finding
 from optkit.report.trend import falling_p, rising_p, smoothed
 
@@ -23,8 +32,6 @@ if TYPE_CHECKING:
 
 # A trend may be chance once in a hundred courses; it takes five epochs that all fall (1/120) to say so.
 TREND_P = 0.01
-# For what is compared at one point: a normal variable is beyond three standard errors once in 740 times.
-ERRORS_BEYOND = 3.0
 # Prechelt's criterion GL₅: the validation loss is 5 % over its lowest (Early Stopping — but when?, 1998, section 2).
 RISE = 0.05
 # Points of accuracy between training and validation, beyond what the sample leaves open. The gap of a network that is
@@ -48,25 +55,6 @@ UNBENT = 0.4
 STILL_FALLING = 0.02
 
 
-class _Curve(NamedTuple):
-    """The courses that are judged, all numbers; ``width`` epochs at the end are taken together against chance."""
-
-    loss: list[float]
-    validation: list[float]
-    accuracy: list[float] | None
-    validation_accuracy: list[float] | None
-    start: float | None
-    width: int
-
-    @property
-    def epochs(self) -> int:
-        return len(self.loss)
-
-    def end(self, course: Sequence[float]) -> float:
-        """Mean of the last epochs of a course."""
-        return sum(course[-self.width :]) / self.width
-
-
 def diagnose(curve: Sequence[CurvePoint], start: Start, facts: Facts) -> Diagnosis:
     """Findings of a learning curve, faults first.
 
@@ -78,23 +66,23 @@ def diagnose(curve: Sequence[CurvePoint], start: Start, facts: Facts) -> Diagnos
     lost = _no_number(curve, facts)
     if lost is not None:
         return _told([lost], [])
-    read = _read(curve[: facts.kept_epoch], start)
+    judged = read(curve[: facts.kept_epoch], start)
     notes = []
     if facts.kept_epoch < len(curve):
         notes.append(
             f"early stopping ended training after epoch {len(curve)} and went back to epoch {facts.kept_epoch}, "
             "which is the one that is judged"
         )
-    if read.epochs < 2:
+    if judged.epochs < 2:
         notes.append("one epoch shows no trend: whether more would help, or the rate is right, cannot be seen")
     for judge in (_diverging, _stuck):
-        found = judge(read, facts)
+        found = judge(judged, facts)
         if found is not None:
             return _told([found], notes)
-    findings = [found for judge in (_overfitting, _too_slow) if (found := judge(read, facts)) is not None]
+    findings = [found for judge in (_overfitting, _too_slow) if (found := judge(judged, facts)) is not None]
     if not findings:
         for judge in (_underfitting, _still_improving):
-            found = judge(read, facts)
+            found = judge(judged, facts)
             if found is not None:
                 findings.append(found)
     return _told(findings, notes)
@@ -109,22 +97,6 @@ def _told(findings: list[Finding], notes: list[str]) -> Diagnosis:
     else:
         sentence = "Nothing is wrong with the learning curve."
     return Diagnosis(sentence, findings, notes)
-
-
-def _read(curve: Sequence[CurvePoint], start: Start) -> _Curve:
-    def course(name: str) -> list[float] | None:
-        values = [getattr(point, name) for point in curve]
-        return None if None in values else values
-
-    return _Curve(
-        loss=course("loss") or [],
-        validation=course("validation_loss") or [],
-        accuracy=course("accuracy"),
-        validation_accuracy=course("validation_accuracy"),
-        start=start.loss,
-        # An eighth of the curve: enough to even out single epochs of a long one, none of a short one.
-        width=max(1, min(5, len(curve) // 8)),
-    )
 
 
 def _no_number(curve: Sequence[CurvePoint], facts: Facts) -> Finding | None:
@@ -142,7 +114,7 @@ def _no_number(curve: Sequence[CurvePoint], facts: Facts) -> Finding | None:
     return None
 
 
-def _diverging(curve: _Curve, facts: Facts) -> Finding | None:
+def _diverging(curve: Curve, facts: Facts) -> Finding | None:
     """The training loss is over its start, or far over its own lowest, at the end."""
     end, lowest = curve.end(curve.loss), min(curve.loss)
     at = curve.loss.index(lowest)
@@ -151,7 +123,7 @@ def _diverging(curve: _Curve, facts: Facts) -> Finding | None:
         words = f"Training diverged: the loss ended at {_figure(end)}, over the {_figure(curve.start)} before it began."
         evidence.append(Evidence("loss before the first step", _figure(curve.start)))
         since = next(i for i, value in enumerate(curve.loss) if value > curve.start)
-    elif end > COMES_BACK * lowest and curve.epochs - at > curve.width and _fell_back(curve, at):
+    elif end > COMES_BACK * lowest and curve.epochs - at > curve.width and _fell_back(curve, at, facts):
         words = f"Training diverged after epoch {at + 1}: the loss rose from {_figure(lowest)} to {_figure(end)}."
         evidence.append(Evidence(f"lowest training loss, in epoch {at + 1}", _figure(lowest)))
         since = at + 1
@@ -160,19 +132,22 @@ def _diverging(curve: _Curve, facts: Facts) -> Finding | None:
     return _fault("diverging", words, since + 1, [*evidence, _rate(facts)], cures.diverging(facts))
 
 
-def _fell_back(curve: _Curve, at: int) -> bool:
+def _fell_back(curve: Curve, at: int, facts: Facts) -> bool:
     """Whether training accuracy was lost as well; a loss near 0 may double and mean nothing."""
-    return curve.accuracy is None or curve.accuracy[at] - curve.end(curve.accuracy) > GAP
+    if curve.accuracy is None:
+        return True
+    end = curve.end(curve.accuracy)
+    return curve.accuracy[at] - end > GAP + beyond_best(curve) * standard_error(end, facts.train_examples)
 
 
-def _stuck(curve: _Curve, facts: Facts) -> Finding | None:
+def _stuck(curve: Curve, facts: Facts) -> Finding | None:
     """No better at the end than always naming the most frequent class: by a rate too high, too low, or a penalty."""
     chance = facts.largest_class
     if chance is None or curve.accuracy is None or curve.validation_accuracy is None:
         return None
     reached, validated = curve.end(curve.accuracy), curve.end(curve.validation_accuracy)
-    trained_doubt = ERRORS_BEYOND * _error(chance, facts.train_examples)
-    if reached > chance + trained_doubt or validated > chance + ERRORS_BEYOND * _error(
+    trained_doubt = ERRORS_BEYOND * standard_error(chance, facts.train_examples)
+    if reached > chance + trained_doubt or validated > chance + ERRORS_BEYOND * standard_error(
         chance, facts.validation_examples
     ):
         return None
@@ -194,7 +169,7 @@ def _stuck(curve: _Curve, facts: Facts) -> Finding | None:
     return _fault("diverging", words, 1, evidence, cures.diverging(facts))
 
 
-def _overfitting(curve: _Curve, facts: Facts) -> Finding | None:
+def _overfitting(curve: Curve, facts: Facts) -> Finding | None:
     """The validation loss rises while the training loss falls, or training is far better than validation."""
     rise, gap = _rise(curve, facts), _gap(curve, facts)
     if rise is None and gap is None:
@@ -217,7 +192,7 @@ def _overfitting(curve: _Curve, facts: Facts) -> Finding | None:
     return _fault("overfitting", words, since, evidence, cures.overfitting(facts, best_epoch=since - 1))
 
 
-def _rise(curve: _Curve, facts: Facts) -> tuple[int, float, float] | None:
+def _rise(curve: Curve, facts: Facts) -> tuple[int, float, float] | None:
     """(epoch of the lowest validation loss, that loss, the loss at the end) where it has risen beyond doubt."""
     course = smoothed(curve.validation, curve.width)
     lowest = min(course)
@@ -229,7 +204,7 @@ def _rise(curve: _Curve, facts: Facts) -> tuple[int, float, float] | None:
     if curve.end(curve.loss) >= curve.loss[at]:
         return None
     trend = rising_p(curve.validation[after]) < TREND_P and falling_p(curve.loss[after]) < TREND_P
-    doubt = ERRORS_BEYOND * _loss_error(end, curve, facts) * math.sqrt(2 / curve.width)
+    doubt = beyond_best(curve) * loss_error(end, curve, facts) / math.sqrt(curve.width)
     if not trend and end - lowest < doubt:
         return None
     return at + 1 + curve.width // 2, lowest, end
@@ -241,7 +216,7 @@ class _Gap(NamedTuple):
     evidence: list[Evidence]
 
 
-def _gap(curve: _Curve, facts: Facts) -> _Gap | None:
+def _gap(curve: Curve, facts: Facts) -> _Gap | None:
     """Where training is better than validation by more than the sample leaves open."""
     if curve.accuracy is None or curve.validation_accuracy is None:
         end, validated = curve.end(curve.loss), curve.end(curve.validation)
@@ -258,7 +233,9 @@ def _gap(curve: _Curve, facts: Facts) -> _Gap | None:
     trained, validated = curve.end(curve.accuracy), curve.end(curve.validation_accuracy)
 
     def beyond(trained: float, validated: float) -> bool:
-        doubt = math.hypot(_error(trained, facts.train_examples), _error(validated, facts.validation_examples))
+        doubt = math.hypot(
+            standard_error(trained, facts.train_examples), standard_error(validated, facts.validation_examples)
+        )
         return trained - validated - ERRORS_BEYOND * doubt > GAP
 
     if not beyond(trained, validated):
@@ -282,24 +259,15 @@ def _first(trained: Sequence[float], validated: Sequence[float]) -> int:
     return since
 
 
-def _pace(curve: _Curve) -> tuple[float, float] | None:
-    """(fall of the validation loss per epoch in the last quarter, and on average since the start)."""
-    if curve.start is None or curve.epochs < 2:
-        return None
-    course = [curve.start, *curve.validation]
-    last = max(1, curve.epochs // 4)
-    return (course[-1 - last] - course[-1]) / last, (course[0] - course[-1]) / curve.epochs
-
-
-def _too_slow(curve: _Curve, facts: Facts) -> Finding | None:
+def _too_slow(curve: Curve, facts: Facts) -> Finding | None:
     """The loss falls as steadily at the end as at the beginning."""
-    pace = _pace(curve)
+    pace = pace_of(curve)
     if pace is None or curve.start is None:
         return None
     latest, average = pace
     fallen = curve.start - curve.validation[-1]
     # All of the fall must be more than the sample's doubt, and so must be each training epoch's: no step back.
-    sure = fallen > ERRORS_BEYOND * _loss_error(curve.start, curve, facts)
+    sure = fallen > ERRORS_BEYOND * loss_error(curve.start, curve, facts)
     steady = all(later < earlier for earlier, later in itertools.pairwise(curve.loss))
     if average <= 0 or latest < UNBENT * average or not (sure and steady):
         return None
@@ -317,16 +285,16 @@ def _too_slow(curve: _Curve, facts: Facts) -> Finding | None:
     return _fault("too slow", words, None, evidence, cures.too_slow(facts))
 
 
-def _underfitting(curve: _Curve, facts: Facts) -> Finding | None:
+def _underfitting(curve: Curve, facts: Facts) -> Finding | None:
     """Even the training examples are not learnt, and going on as at the end would not change that."""
-    pace = _pace(curve)
+    pace = pace_of(curve)
     # As many epochs again, at the pace of the last ones, would take less than half of the loss away.
     if pace is None or pace[0] * curve.epochs > curve.validation[-1] / 2:
         return None
     if curve.accuracy is not None and curve.validation_accuracy is not None:
         trained, validated = curve.end(curve.accuracy), curve.end(curve.validation_accuracy)
         # Dropout and augmentation are on while training is counted: without them validation shows what it can do.
-        sure = 1 - trained - ERRORS_BEYOND * _error(trained, facts.train_examples)
+        sure = 1 - trained - ERRORS_BEYOND * standard_error(trained, facts.train_examples)
         if min(sure, 1 - validated) < UNDERFIT_ERROR:
             return None
         words = f"The network underfits: it gets only {_percent(trained)} of its own training examples right."
@@ -346,11 +314,13 @@ def _underfitting(curve: _Curve, facts: Facts) -> Finding | None:
             Evidence("training loss at the end", _figure(curve.end(curve.loss))),
             Evidence("loss of the best constant answer", _figure(chance)),
         ]
+    if curve.penalty:
+        evidence.append(Evidence("penalty on weights, of the validation loss", _figure(curve.penalty)))
     evidence.append(Evidence("fall of the validation loss per epoch, at the end", _figure(pace[0])))
     return _fault("underfitting", words, None, evidence, cures.underfitting(facts))
 
 
-def _still_improving(curve: _Curve, facts: Facts) -> Finding | None:
+def _still_improving(curve: Curve, facts: Facts) -> Finding | None:
     """The validation loss falls to the end, beyond doubt and by as much as is worth an epoch."""
     recent = curve.validation[-max(5, curve.epochs // 2) :]
     if max(falling_p(recent), falling_p(curve.loss[-len(recent) :])) >= TREND_P:
@@ -373,25 +343,6 @@ def _fault(kind: FindingKind, words: str, since: int | None, evidence: list[Evid
     return Finding(kind, is_fault=True, words=words, since_epoch=since, evidence=evidence, cures=helps)
 
 
-def _error(share: float, total: int) -> float:
-    """Standard error of an accuracy on so many examples; never that of none or all right, which would be 0."""
-    safe = min(max(share, 1 / (total + 2)), 1 - 1 / (total + 2))
-    return math.sqrt(safe * (1 - safe) / max(1, total))
-
-
-def _loss_error(loss: float, curve: _Curve, facts: Facts) -> float:
-    """Standard error of a mean loss on the validation examples.
-
-    Most of a cross-entropy comes from the wrong answers: with the share e of them wrong, and the same loss each, it is
-    known to √((1 − e)/(e·n)) of itself. That of mean squares is known to √(2/n) where errors are normal.
-    """
-    count = max(1, facts.validation_examples)
-    if curve.validation_accuracy is None:
-        return abs(loss) * math.sqrt(2 / count)
-    wrong = min(max(1 - curve.end(curve.validation_accuracy), 1 / count), 1 - 1 / (count + 2))
-    return abs(loss) * math.sqrt((1 - wrong) / (wrong * count))
-
-
 def _rate(facts: Facts) -> Evidence:
     return Evidence("learning rate", f"{facts.plan.learning_rate:g} ({facts.plan.optimizer})")
 
@@ -399,7 +350,7 @@ def _rate(facts: Facts) -> Evidence:
 def _figure(value: float) -> str:
     if value and not 1e-4 <= abs(value) < 1e6:
         return f"{value:.2e}"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _percent(share: float) -> str:

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from optkit.networks import Network
     from optkit.training import TrainingPlan
 
-HIGHEST_RATE = 100.0
-
 
 class Facts(NamedTuple):
     """What a curve is read against.
@@ -54,10 +52,10 @@ class Facts(NamedTuple):
 
 def diverging(facts: Facts) -> list[Cure]:
     """Lower the rate; then what makes a rate bearable."""
-    found = [Cure("a tenth of the learning rate", f"--learning-rate {facts.plan.learning_rate / 10:g}")]
+    found = [_rate(facts, facts.plan.learning_rate / 10, "a tenth of the learning rate")]
     if not facts.is_normalized:
         found.append(Cure("inputs of mean 0 and deviation 1", "--normalize standard"))
-    if not facts.plan.warmup_epochs:
+    if not facts.plan.warmup_epochs and facts.plan.epochs > 1:
         found.append(Cure("a rate that rises slowly at first", "--warmup-epochs 1"))
     if not facts.network.batchnorm:
         found.append(Cure("batch normalization", "--batchnorm"))
@@ -101,8 +99,7 @@ def underfitting(facts: Facts) -> list[Cure]:
 
 def too_slow(facts: Facts) -> list[Cure]:
     """Raise the rate; then what goes further at the same rate."""
-    higher = min(HIGHEST_RATE, 10 * facts.plan.learning_rate)
-    found = [Cure("ten times the learning rate", f"--learning-rate {higher:g}")]
+    found = [_rate(facts, 10 * facts.plan.learning_rate, "ten times the learning rate")]
     if facts.plan.optimizer == "sgd" and not facts.plan.momentum:
         found.append(Cure("momentum", "--momentum 0.9"))
     if facts.plan.optimizer in {"sgd", "adagrad"}:
@@ -116,6 +113,14 @@ def too_slow(facts: Facts) -> list[Cure]:
 def still_improving(facts: Facts) -> list[Cure]:
     """Go on, until it stops by itself."""
     return [Cure("twice the epochs, until nothing is gained", f"--epochs {2 * facts.plan.epochs} --early-stopping 3")]
+
+
+def _rate(facts: Facts, wanted: float, words: str) -> Cure:
+    """A rate ten times off; where that is not enough to come to the customary one, that one."""
+    usual = DEFAULT_RATES[facts.plan.optimizer]
+    if (facts.plan.learning_rate - usual) * (wanted - usual) > 0:
+        return Cure("the optimizer's customary learning rate", f"--learning-rate {usual:g}")
+    return Cure(words, f"--learning-rate {min(wanted, 100.0):g}")
 
 
 def _drops(facts: Facts) -> bool:

@@ -108,7 +108,9 @@ def runtime_rows(variants: Sequence[Variant]) -> list[tuple[str, str, str, str, 
 
 
 def seed(report: Report) -> str:
-    """Where the seed stands: report.json has no field for it."""
+    """The seed, or where it stands: older report.json files have no field for it."""
+    if report.seed is not None:
+        return str(report.seed)
     if "--seed" in report.command:
         return "in the command below"
     if any(variant.recipe is not None for variant in report.variants):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,7 @@ def _context(report: Report) -> dict[str, Any]:
     return {
         "report": report,
         "source": source,
+        "created": _moment(report.created),
         "missing": wording.MISSING,
         "chosen": chosen,
         "chosen_file": "" if chosen is None else wording.file_name(chosen.name, chosen.format),
@@ -86,13 +88,16 @@ def _context(report: Report) -> dict[str, Any]:
         "pictures": _pictures(report, all_rows, chosen),
         "curves": chart_curves.learning_curves(report.training),
         "byte_charts": _by_format(report, chart_bytes.bars),
+        "byte_rows": chart_bytes.table(report),
         "kinds": [chart_bytes.words(kind) for kind in chart_bytes.kinds(report)],
         "speed_charts": _by_format(report, chart_speed.intervals),
         "block_charts": _by_format(report, chart_curves.latency_blocks),
         "scaling_charts": chart_scaling.panels(report),
         "scaling_rows": chart_scaling.table(report.variants),
         "runtime_rows": method.runtime_rows(report.variants),
-        "measured": [f"{stopping.format}: {method.ended(stopping)}." for stopping in report.stopping],
+        "measured": [
+            f"{wording.format_name(stopping.format)}: {method.ended(stopping)}." for stopping in report.stopping
+        ],
         "split": "" if report.data is None else method.split(report.data),
         "generated": method.GENERATED,
         "seed": method.seed(report),
@@ -100,6 +105,14 @@ def _context(report: Report) -> dict[str, Any]:
         "control_notes": _control_notes(report),
         "loads": _loads(report),
     }
+
+
+def _moment(created: str) -> str:
+    """``2026-11-22 04:04 UTC`` for the moment in ISO 8601; what cannot be read is left as it is."""
+    try:
+        return dt.datetime.fromisoformat(created).astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return created
 
 
 def _preprocessing(report: Report) -> str:

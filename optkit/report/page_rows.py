@@ -78,7 +78,7 @@ def columns(report: Report, shown: Sequence[Row]) -> list[tuple[str, str, str]]:
     found = [
         ("accuracy", "Mean error" if values else "Accuracy", f"{'absolute, ' if values else ''}test set, 95 %"),
         ("against", f"Against {held_against}", "test examples" if values else "test images"),
-        ("size", "File", "bytes"),
+        ("size", "Size", "bytes"),
         ("gzip", "Compressed", "gzip, bytes"),
         ("time", "Time per call", "p50"),
         ("speed", "Speed", f"against {held_against}, 95 %"),

@@ -6,21 +6,51 @@ import io
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from optkit.errors import without_control
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-# With the longest name of the standard set a table takes 100 columns, and 80 without intervals and kB.
-FULL_WIDTH = 100
 # Where there is no terminal: with room for marks of doubt beside the times.
 PLAIN_WIDTH = 104
 
 # What a terminal that cannot show them gets instead.
 _PLAIN = {"►": ">", "×": "x", "µ": "u", "–": "-", "─": "-", "−": "-", "’": "'", "→": ">", "±": "+/-", "…": "~"}
 _ASCII = str.maketrans(_PLAIN)
+
+
+def table(title: str, name_width: int) -> Table:
+    """An empty table with a column for a mark, and one for a file's name, which alone may be broken."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    made.show_edge = False
+    made.padding = 0
+    made.add_column("", width=1)
+    made.add_column("file", overflow="fold", min_width=name_width)
+    return made
+
+
+def fitting(rows: Sequence[Sequence[str]], goes: Sequence[int], room: int) -> list[int]:
+    """Which columns a table has room for, so that none is cut: one that is too wide leaves its room to others.
+
+    Args:
+        rows: Cells (markup) of all columns, the headings among them.
+        goes: Which go first: those with the highest numbers, those with 0 never.
+        room: Columns of the terminal, without what stands to the left.
+    """
+    lines = [[max(map(cell_len, Text.from_markup(cell).plain.split("\n"))) for cell in row] for row in rows]
+    # One column of the terminal stands between two of the table.
+    widths = [1 + max(cells) for cells in zip(*lines, strict=True)]
+    shown: list[int] = []
+    for place in sorted(range(len(goes)), key=lambda place: goes[place]):
+        if not goes[place] or sum(widths[one] for one in (*shown, place)) <= room:
+            shown.append(place)
+    return sorted(shown)
 
 
 def show(draw: Callable[[Console], object], stream: TextIO | None = None, width: int | None = None) -> None:

@@ -31,15 +31,18 @@ def _value(value: str | float) -> str:
     return str(escape(value)) if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
 
 
-def picture(width: int, height: int, title: str, *children: str) -> Markup:
-    """A whole chart: an image to a screen reader, with ``title`` as its text."""
+def picture(width: int, height: int, title: str, *children: str, kind: str = "") -> Markup:
+    """A whole chart: an image to a screen reader, with ``title`` as its text.
+
+    A chart that is drawn twice has the ``kind`` ``roomy`` for wide pages and ``slim`` for narrow ones.
+    """
     return element(
         "svg",
         *children,
         viewBox=f"0 0 {width} {height}",
         role="img",
         aria_label=title,
-        class_="chart",
+        class_=f"chart {kind}".rstrip(),
         width=width,
         height=height,
     )

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from rich import box
 from rich.markup import escape
-from rich.table import Table
 
 from optkit.report import headline, method, quality, screen, wording
 from optkit.report.reference import BASELINE_NAME, baseline_of, find, formats
-from optkit.report.screen import FULL_WIDTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from rich.console import Console
+    from rich.table import Table
 
-    from optkit.schema import Report, Variant, Verdict
+    from optkit.schema import Report, ScalingPoint, Variant, Verdict
 
 # Marks the recommended file without colour, in a column of its own.
 MARK = "►"
 
 # What a run folder has for people, in the order in which one would open it.
 WRITTEN = ("report.html", "report.md", "report.json", "artifacts")
+
+# Longer names are broken before a column goes.
+_SHORTEST_NAME = 14
 
 _COLOURS = {"better": "green", "worse": "red", "no measurable difference": "default"}
 _SHORT = {"better": "better", "worse": "worse", "no measurable difference": "no diff"}
@@ -54,11 +55,11 @@ def show(
 
 
 def _draw(console: Console, report: Report, written: Sequence[Path]) -> None:
-    wide = console.width >= FULL_WIDTH
+    columns, intervals = _fitting(report, console.width)
     for file_format in formats(report.variants):
-        console.print(_table(report, file_format, wide=wide))
+        console.print(_table(report, file_format, columns))
         console.print()
-    for scaling in (_scaling(report.variants, name) for name in formats(report.variants)):
+    for scaling in (_scaling(report.variants, name, console.width) for name in formats(report.variants)):
         if scaling is not None:
             console.print(scaling)
             console.print()
@@ -66,7 +67,7 @@ def _draw(console: Console, report: Report, written: Sequence[Path]) -> None:
         console.print(f"[yellow]?{number}[/yellow] {escape(sentence)}")
     for stopping in report.stopping:
         console.print(f"{stopping.format}: {method.ended(stopping)}.", style="dim", markup=False)
-    console.print(f"{_legend(report, wide=wide)}\n", style="dim", markup=False)
+    console.print(f"{_legend(report, intervals=intervals)}\n", style="dim", markup=False)
     _failures(console, report.variants)
     _choice(console, report)
     for warning in report.warnings:
@@ -76,7 +77,7 @@ def _draw(console: Console, report: Report, written: Sequence[Path]) -> None:
             console.print(f"wrote {escape(str(path))}", soft_wrap=True)
 
 
-def _legend(report: Report, *, wide: bool) -> str:
+def _legend(report: Report, *, intervals: bool) -> str:
     held_against = wording.reference(report.variants)
     if held_against != BASELINE_NAME:
         found = [baseline_of(report.variants, name) for name in formats(report.variants)]
@@ -90,7 +91,7 @@ def _legend(report: Report, *, wide: bool) -> str:
     elif _has_quality(report):
         sentences.append("acc. %: on the test set.")
     sentences.append("no diff: no measurable difference.")
-    if wide:
+    if intervals:
         sentences.append("[ ]: 95 % interval.")
     return " ".join(sentences)
 
@@ -99,64 +100,97 @@ def _has_quality(report: Report) -> bool:
     return quality.any_tested(report.variants)
 
 
-# Header, whether it is left out on narrow terminals, and its cell for (variant, baseline of the format).
-_Cell = tuple["str", bool, "Callable[[Variant, Variant | None], str]"]
+class _Column(NamedTuple):
+    """A column: its heading, when it goes (the highest number first, 0 never), its cell for (variant, baseline)."""
+
+    header: str
+    goes: int
+    cell: Callable[[Variant, Variant | None], str]
 
 
-def _columns(report: Report, *, wide: bool) -> list[_Cell]:
+def _columns(report: Report, *, intervals: bool) -> list[_Column]:
     values = quality.of_values(report.variants)
-    measured: list[_Cell] = [
-        ("MAE" if values else "acc. %", False, _quality),
-        # Of errors nearly every one changes a little: long counts that say less than the verdict.
-        ("larger/\nsmaller" if values else "lost/\ngained", values, _paired),
-        ("verdict", False, _quality_verdict),
-    ]
-    # Without data there is room for more of what was measured.
-    times: list[_Cell] = [("p90 µs", True, _p90), ("load\nms", True, _load), ("MiB", True, _memory)]
     numbers = method.doubts(report)
-    doubts: list[_Cell] = [("", False, lambda v, _: f"[yellow]{method.doubt_mark(v, numbers)}[/yellow]")]
+    measured = [
+        _Column("MAE" if values else "acc. %", 0, _quality),
+        # Of errors nearly every one changes a little: long counts that say less than the verdict.
+        _Column("larger/\nsmaller" if values else "lost/\ngained", 10 if values else 7, _paired),
+        _Column("verdict", 0, _quality_verdict),
+    ]
+    sizes = [_Column("smaller", 3, _smaller), _Column("gzip", 8, _gzip)]
+    p50 = [_Column("p50 µs", 6, _p50)]
+    doubts = [_Column("", 5, lambda v, _: f"[yellow]{method.doubt_mark(v, numbers)}[/yellow]")] if numbers else []
+    speed = [
+        _Column("speed-up", 4, _speedup if intervals else _ratio),
+        _Column("speed", 0, _speed_verdict),
+    ]
+    if _has_quality(report):
+        return [*measured, _Column("kB", 9, _kilobytes), *sizes, *p50, *doubts, *speed]
+    # Without data there is room for more of what was measured.
+    times = [_Column("p90 µs", 10, _p90), _Column("load\nms", 11, _load)]
     return [
-        *(measured if _has_quality(report) else []),
-        (
-            "kB",
-            _has_quality(report),
-            lambda v, _: wording.MISSING if v.size is None else wording.three_digits(v.size.file_bytes / 1e3),
-        ),
-        ("smaller", False, lambda v, base: wording.times(wording.size_ratio(v, base))),
-        ("gzip", False, lambda v, base: wording.times(wording.size_ratio(v, base, gzip=True))),
-        *([] if _has_quality(report) else times[2:]),
-        (
-            "p50 µs",
-            False,
-            lambda v, _: wording.MISSING if v.latency is None else wording.three_digits(v.latency.p50_us),
-        ),
-        *(doubts if numbers else []),
-        *([] if _has_quality(report) else times[:2]),
-        ("speed-up", False, _speedup if wide else _ratio),
-        ("speed", False, _speed_verdict),
+        _Column("kB", 0, _kilobytes),
+        *sizes,
+        _Column("MiB", 9, _memory),
+        *(column._replace(goes=0) for column in p50),
+        *doubts,
+        *times,
+        *speed,
     ]
 
 
-def _table(report: Report, file_format: str, *, wide: bool) -> Table:
-    columns = [column for column in _columns(report, wide=wide) if wide or not column[1]]
-    table = Table(title=file_format, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.show_edge = False
-    table.padding = 0
-    table.add_column("", width=1)
-    table.add_column("file", overflow="fold", min_width=12)
-    for header, _, _ in columns:
-        table.add_column(header, justify="right", no_wrap=True)
+def _fitting(report: Report, room: int) -> tuple[list[_Column], bool]:
+    """The columns that a terminal has room for, none of them cut, and whether speed-ups have their intervals."""
+    left = room - len(f"{MARK} ") - _name_width(report.variants)
+    columns: list[_Column] = []
+    for intervals in (True, False):
+        columns = _columns(report, intervals=intervals)
+        rows = [_cells(variant, baseline_of(report.variants, variant.format), columns) for variant in report.variants]
+        headings = [column.header for column in columns]
+        shown = screen.fitting([headings, *rows], [column.goes for column in columns], left)
+        if len(shown) == len(columns):
+            return columns, intervals
+    return [columns[place] for place in shown], False
+
+
+def _name_width(variants: Sequence[Variant]) -> int:
+    return max(12, min(_SHORTEST_NAME, max((len(variant.name) for variant in variants), default=0)))
+
+
+def _cells(variant: Variant, baseline: Variant | None, columns: Sequence[_Column]) -> list[str]:
+    cells = [column.cell(variant, baseline) for column in columns]
+    return ["[red]FAILED[/red]", *cells[1:]] if variant.status == "failed" else cells
+
+
+def _table(report: Report, file_format: str, columns: Sequence[_Column]) -> Table:
+    table = screen.table(file_format, _name_width(report.variants))
+    for column in columns:
+        table.add_column(column.header, justify="right", no_wrap=True)
     baseline = baseline_of(report.variants, file_format)
     choice = report.recommendation
     for variant in report.variants:
         if variant.format != file_format:
             continue
         chosen = choice is not None and (choice.variant, choice.format) == (variant.name, file_format)
-        cells = [cell(variant, baseline) for _, _, cell in columns]
-        if variant.status == "failed":
-            cells[0] = "[red]FAILED[/red]"
+        cells = _cells(variant, baseline, columns)
         table.add_row(MARK if chosen else "", escape(variant.name), *cells, style="bold" if chosen else None)
     return table
+
+
+def _kilobytes(variant: Variant, _: Variant | None) -> str:
+    return wording.MISSING if variant.size is None else wording.three_digits(variant.size.file_bytes / 1e3)
+
+
+def _smaller(variant: Variant, baseline: Variant | None) -> str:
+    return wording.times(wording.size_ratio(variant, baseline))
+
+
+def _gzip(variant: Variant, baseline: Variant | None) -> str:
+    return wording.times(wording.size_ratio(variant, baseline, gzip=True))
+
+
+def _p50(variant: Variant, _: Variant | None) -> str:
+    return wording.MISSING if variant.latency is None else wording.three_digits(variant.latency.p50_us)
 
 
 def _quality(variant: Variant, _: Variant | None) -> str:
@@ -210,34 +244,38 @@ def _coloured(verdict: Verdict, words: dict[str, str]) -> str:
     return f"[{_COLOURS[verdict]}]{words[verdict]}[/]"
 
 
-def _scaling(variants: Sequence[Variant], file_format: str) -> Table | None:
+# Headings of the table of other batches and thread counts, and when each goes.
+_SCALING = (("threads", 0), ("batch", 0), ("p50 µs", 2), ("images/s", 0), ("throughput", 1), ("verdict", 0))
+
+
+def _scaling(variants: Sequence[Variant], file_format: str, room: int) -> Table | None:
     """Other batches and thread counts, one line a point."""
     scaled = [variant for variant in variants if variant.format == file_format and variant.scaling]
     if not scaled:
         return None
-    table = Table(
-        title=f"{file_format}: batches and threads", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
-    table.show_edge = False
-    table.padding = 0
-    table.add_column("", width=1)
-    table.add_column("file", overflow="fold", min_width=12)
-    for header in ("threads", "batch", "p50 µs", "images/s", "throughput", "verdict"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for variant in scaled:
-        for index, point in enumerate(variant.scaling):
-            value = point.throughput
-            table.add_row(
-                "",
-                escape(variant.name) if index == 0 else "",
-                str(point.threads),
-                str(point.batch),
-                wording.three_digits(point.p50_us),
-                wording.three_digits(point.images_per_second),
-                wording.MISSING if value is None else escape(wording.speedup(value)),
-                wording.MISSING if value is None else _coloured(value.verdict, _SHORT_THROUGHPUT),
-            )
+    rows = [_point(point) for variant in scaled for point in variant.scaling]
+    name_width = _name_width(scaled)
+    headings, goes = zip(*_SCALING, strict=True)
+    shown = screen.fitting([headings, *rows], goes, room - len(f"{MARK} ") - name_width)
+    table = screen.table(f"{file_format}: batches and threads", name_width)
+    for place in shown:
+        table.add_column(headings[place], justify="right", no_wrap=True)
+    names = [variant.name if index == 0 else "" for variant in scaled for index in range(len(variant.scaling))]
+    for name, row in zip(names, rows, strict=True):
+        table.add_row("", escape(name), *(row[place] for place in shown))
     return table
+
+
+def _point(point: ScalingPoint) -> list[str]:
+    value = point.throughput
+    return [
+        str(point.threads),
+        str(point.batch),
+        wording.three_digits(point.p50_us),
+        wording.three_digits(point.images_per_second),
+        wording.MISSING if value is None else escape(wording.speedup(value)),
+        wording.MISSING if value is None else _coloured(value.verdict, _SHORT_THROUGHPUT),
+    ]
 
 
 def _failures(console: Console, variants: Sequence[Variant]) -> None:

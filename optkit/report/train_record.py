@@ -24,7 +24,7 @@ class CurvePoint(Struct, frozen=True):
     """One epoch of the learning curve; losses are means over its examples, with penalties on weights where there are.
 
     A loss is ``None`` where it was no number (NaN or infinite). Accuracies are ``None`` for regression.
-    ``learning_rate`` is that of the epoch's last step.
+    ``learning_rate`` is that of the epoch's last step, ``penalty`` the weights' part of the validation loss.
     """
 
     epoch: int
@@ -34,6 +34,7 @@ class CurvePoint(Struct, frozen=True):
     validation_accuracy: float | None
     learning_rate: float | None
     seconds: float
+    penalty: float | None = None
 
 
 class Start(Struct, frozen=True):

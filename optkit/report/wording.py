@@ -30,6 +30,11 @@ def file_name(name: str, file_format: str) -> str:
     return f"{name}.{file_format}"
 
 
+def format_name(file_format: str) -> str:
+    """``TFLite`` for ``tflite``: as its makers write it."""
+    return {"tflite": "TFLite", "onnx": "ONNX", "keras": "Keras"}.get(file_format, file_format)
+
+
 def reference(variants: Sequence[Variant]) -> str:
     """``fp32`` where every format's reference is called that, else ``the reference``."""
     found = [baseline_of(variants, name) for name in formats(variants)]
@@ -134,7 +139,8 @@ def speedup(value: Speedup | None) -> str:
     if value is None:
         return MISSING
     low, high = value.ci95
-    decimals = 1 if high - low >= 0.1 and value.ratio >= 1 else 2
+    # A file that is twenty times as slow would else be 0.04× [0.04, 0.04].
+    decimals = 1 if high - low >= 0.1 and value.ratio >= 1 else 3 if value.ratio < 0.1 else 2
     return f"{value.ratio:,.{decimals}f}× [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 

@@ -60,7 +60,7 @@ def open_model(path: Path, *, threads: int = 1) -> Session:
     Raises:
         InputError: The file cannot be opened, with the runtime's own reason.
     """
-    runtime = registry.by_format("runtimes", path.suffix.lstrip("."))
+    runtime = registry.by_format("runtimes", registry.format_of(path))
     session: Session = runtime.open_model(path, threads=threads)
     return session
 

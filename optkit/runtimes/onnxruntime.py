@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optkit.errors import InputError
-from optkit.readback import Port
+from optkit.readback import Port, _onnx_ports
 from optkit.runtimes import _onnx_nodes, _ports
 from optkit.schema import RuntimeFacts
 
@@ -184,15 +185,31 @@ def _wrapped(session: Any, path: Path) -> OnnxRuntimeSession:
     for port in (inputs[0], outputs[0]):
         if port.type not in _DTYPES:
             raise InputError(f"expected numbers at {port.name!r} of {path}; it takes or gives {port.type}")
-    return OnnxRuntimeSession(session, inputs[0], outputs[0])
+    return OnnxRuntimeSession(session, *_with_steps(_port(inputs[0]), _port(outputs[0]), path))
+
+
+def _with_steps(model_input: Port, model_output: Port, path: Path) -> tuple[Port, Port]:
+    """Integer ports with the scale that their operators hold: ONNX has no place for it at the port itself."""
+    if not any("int" in port.dtype for port in (model_input, model_output)):
+        return model_input, model_output
+    import onnx
+
+    steps = _onnx_ports.steps(onnx.load(path, load_external_data=False).graph)
+    found = [
+        dataclasses.replace(port, scale=steps[port.name].scale, zero_point=steps[port.name].zero_point)
+        if "int" in port.dtype
+        else port
+        for port in (model_input, model_output)
+    ]
+    return found[0], found[1]
 
 
 class OnnxRuntimeSession:
     """An open .onnx file. See :class:`optkit.runtimes.Session`."""
 
-    def __init__(self, session: Any, model_input: Any, model_output: Any) -> None:
-        self.input = _port(model_input)
-        self.output = _port(model_output)
+    def __init__(self, session: Any, model_input: Port, model_output: Port) -> None:
+        self.input = model_input
+        self.output = model_output
         self._run = session.run
         self._names = [self.output.name]
         self._feed: dict[str, np.ndarray] = {}

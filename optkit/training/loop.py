@@ -9,21 +9,28 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optkit.schema import Epoch
+from optkit.training import checkpoint as checkpoints
 from optkit.training.augmentation import Canvas, canvas, change
 from optkit.training.averaging import Average
+from optkit.training.checkpoint import key_of
 from optkit.training.checks import check
+from optkit.training.dropout import Masks, restorable
 from optkit.training.losses import ACCURACY, loss_and_metric, objective_of, targets_of
-from optkit.training.optimizers import cut_rate, optimizer_of
-from optkit.training.patience import Patience
+from optkit.training.optimizers import cut_rate, highest_rate, optimizer_of
+from optkit.training.patience import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
 
     from optkit.data import Dataset
     from optkit.problem import Task
+    from optkit.training.checkpoint import Weights
     from optkit.training.losses import Objective
     from optkit.training.plan import TrainingPlan
     from optkit.workers import Tell
@@ -60,6 +67,7 @@ def train(
     seed: int,
     tell: Tell,
     on_epoch: Callable[[int, Epoch], bool] | None = None,
+    checkpoint: Path | None = None,
 ) -> list[Epoch]:
     """Train a model in place.
 
@@ -75,15 +83,19 @@ def train(
         seed: Decides the order of the examples and their augmentation.
         tell: Receives ``done`` and ``total`` steps and the running ``accuracy`` (``None`` for regression).
         on_epoch: Called after each epoch with its number from 0; training ends when it returns true.
+        checkpoint: File that is written after every epoch, removed at the end, and gone on from when it is there: the
+            weights become the same to the byte as without a kill, and ``on_epoch`` is not called again for epochs
+            that are done. One that is damaged or of another training is not used. Written only for models without
+            random layers other than Dropout.
 
     Returns:
         One record per epoch. Training ends after an epoch whose loss is no longer a number.
 
     Raises:
         InputError: The plan does not fit the task or the data.
+        EnvironmentFailedError: The checkpoint cannot be written.
     """
     import numpy as np
-    import tensorflow as tf
 
     check(plan, task, dataset)
     objective = objective_of(plan, task)
@@ -91,27 +103,29 @@ def train(
     shape = tuple(model.input_shape[1:])
     batch = min(plan.batch, len(labels))
     steps = len(labels) // batch
+    file = _File(checkpoint, key_of(model, dataset, plan, task, seed)) if checkpoint and restorable(model) else None
     optimizer = optimizer_of(plan, steps, model.trainable_variables)
     loss, metric = loss_and_metric(objective, task)
     model.compile(optimizer=optimizer, loss=loss, metrics=[] if metric is None else [metric])
     chunk = max(1, min(CHUNK_STEPS, CHUNK_BYTES // (batch * max(1, math.prod(shape)) * 4)))
     average = Average(model, plan.ema) if plan.ema else None
+    progress, best = file.load(model, average) if file else (Progress(), None)
+    masks = Masks(model, steps, chunk) if file else None
     target = targets_of(labels[:1], objective, task).shape[1:]
-    run_steps = _step_function(model, dataset, plan, sizes=(batch, shape, target), seed=seed, average=average)
+    run = _step_function(model, dataset, plan, sizes=(batch, shape, target), seed=seed, average=average, masks=masks)
 
     generator = np.random.default_rng(seed)
-    plateau, stopping, best = Patience(), Patience(), None
-    epochs: list[Epoch] = []
     for epoch in range(plan.epochs):
-        started = time.perf_counter()
         order = generator.permutation(len(labels))
+        if progress.over or epoch < len(progress.epochs):
+            continue
+        started = time.perf_counter()
         model.reset_metrics()
         for first in range(0, steps, chunk):
             last = min(steps, first + chunk)
             chosen = order[first * batch : last * batch]
             real, targets = dataset.real(examples[chosen], shape), targets_of(labels[chosen], objective, task)
-            before = epoch * steps + first
-            run_steps(tf.constant(real), tf.constant(targets), tf.constant(last - first), tf.constant(before))
+            run(real, targets, last - first, epoch * steps + first)
             tell(
                 {
                     "done": epoch * steps + last,
@@ -123,22 +137,64 @@ def train(
             )
         seconds, logs = time.perf_counter() - started, _logs(model)
         with average.in_place() if average else nullcontext():
-            record = _record(model, logs, _evaluate(model, dataset, objective, task), seconds)
-            epochs.append(record)
-            if plan.early_stopping and stopping.lower(record.validation_loss):
+            record = _record(model, logs, evaluate(model, dataset, objective, task), seconds)
+            is_best, cuts = progress.after(record, plan)
+            if is_best:
                 best = model.get_weights()
-            is_over = on_epoch is not None and on_epoch(epoch, record)
-        if is_over or record.loss is None or (plan.early_stopping and stopping.runs_out(plan.early_stopping)):
-            break
-        if plan.schedule == "plateau":
-            plateau.lower(record.validation_loss)
-            if plateau.runs_out(plan.plateau_patience):
-                cut_rate(optimizer, plan)
+            if on_epoch is not None and on_epoch(epoch, record):
+                progress.over = True
+        if cuts:
+            cut_rate(optimizer, plan)
+        if file:
+            file.save(model, average, progress, best)
+    _finish(model, best, average)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return progress.epochs
+
+
+def _finish(model: Any, best: Weights | None, average: Average | None) -> None:
+    """The weights that are kept: of the best epoch, or averaged, or the last."""
     if best is not None:
         model.set_weights(best)
     elif average is not None:
         average.put_in()
-    return epochs
+
+
+class _File(NamedTuple):
+    """A training's checkpoint: where it is, and what it is known by."""
+
+    path: Path
+    key: str
+
+    def load(self, model: Any, average: Average | None) -> tuple[Progress, Weights | None]:
+        """Set a compiled model and its averages to where the file is; the progress, and the best epoch's weights."""
+        model.optimizer.build(model.trainable_variables)
+        found = checkpoints.load(self.path, self.key)
+        if found is None:
+            return Progress(), None
+        progress, weights = found
+        model.set_weights(weights["model"])
+        for variable, value in zip(_of_optimizer(model.optimizer), weights["optimizer"], strict=True):
+            variable.assign(value)
+        if average is not None:
+            average.restore(weights["averages"])
+        return progress, weights.get("best")
+
+    def save(self, model: Any, average: Average | None, progress: Progress, best: Weights | None) -> None:
+        """Write what ``load`` takes."""
+        weights = {
+            "model": model.get_weights(),
+            "optimizer": [variable.numpy() for variable in _of_optimizer(model.optimizer)],
+            "averages": [] if average is None else average.values(),
+            "best": best or [],
+        }
+        checkpoints.save(self.path, self.key, progress, weights)
+
+
+def _of_optimizer(optimizer: Any) -> list[Any]:
+    top = highest_rate(optimizer)
+    return [*optimizer.variables, *([] if top is None else [top])]
 
 
 def _step_function(
@@ -149,7 +205,8 @@ def _step_function(
     sizes: tuple[int, tuple[int, ...], tuple[int, ...]],
     seed: int,
     average: Average | None,
-) -> Callable[[Any, Any, Any, Any], None]:
+    masks: Masks | None,
+) -> Callable[[np.ndarray, np.ndarray, int, int], None]:
     """One TensorFlow function for many steps.
 
     Args:
@@ -159,10 +216,11 @@ def _step_function(
         sizes: Images of a batch, shape of a model's input, shape of a target.
         seed: Decides the augmentation, together with the step.
         average: Updated after each step.
+        masks: Of dropout, where the layers' own cannot be restored.
 
     Returns:
         Takes images float32 [count * batch, *shape], targets [count * batch, …], how many steps they are for and how
-        many were before, int32.
+        many were before.
     """
     import tensorflow as tf
 
@@ -178,12 +236,22 @@ def _step_function(
             target.set_shape([batch, *target_shape])
             if plan.augmentation.any:
                 image, target = change(image, target, plan.augmentation, on, tf.stack([seed, before + step]))
+            if masks is not None:
+                masks.at(int(images.shape[0]) // batch, before, step)
             model.train_step((image, target))
             if average is not None:
                 average.update(before + step + 1)
 
-    taken: Callable[[Any, Any, Any, Any], None] = run_steps
-    return taken
+    def run(images: np.ndarray, targets: np.ndarray, count: int, before: int) -> None:
+        given = tf.constant(images), tf.constant(targets), tf.constant(count), tf.constant(before)
+        if masks is None:
+            run_steps(*given)
+            return
+        with masks.in_place():
+            masks.note(tf.function(run_steps.python_function), count, *given)
+            run_steps(*given)
+
+    return run
 
 
 def _canvas(dataset: Dataset) -> Canvas:
@@ -207,7 +275,7 @@ def _record(model: Any, logs: dict[str, float], held_out: dict[str, float], seco
     )
 
 
-def _evaluate(model: Any, dataset: Dataset, objective: Objective, task: Task) -> dict[str, float]:
+def evaluate(model: Any, dataset: Dataset, objective: Objective, task: Task) -> dict[str, float]:
     """Loss and accuracy on the validation part, which need not fit in memory; nothing where it is empty."""
     part, shape = dataset.validation, tuple(model.input_shape[1:])
     if not len(part.labels):

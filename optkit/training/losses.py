@@ -77,6 +77,8 @@ def loss_and_metric(objective: Objective, task: Task) -> tuple[Any, Any]:
         loss = losses.MeanSquaredError()
     elif objective.loss == "mean absolute":
         loss = losses.MeanAbsoluteError()
+    elif objective.loss == "binary cross-entropy" and task.kind == "multiclass" and task.outputs == "probabilities":
+        loss = _binary_of_softmax(objective.smoothing)
     elif objective.loss == "binary cross-entropy":
         loss = losses.BinaryCrossentropy(from_logits=logits, label_smoothing=objective.smoothing)
     elif objective.one_hot:
@@ -93,6 +95,21 @@ def loss_and_metric(objective: Objective, task: Task) -> tuple[Any, Any]:
         return loss, metrics.BinaryAccuracy(ACCURACY, threshold=threshold)
     of_classes = metrics.CategoricalAccuracy if objective.one_hot else metrics.SparseCategoricalAccuracy
     return loss, of_classes(ACCURACY)
+
+
+def _binary_of_softmax(smoothing: float) -> Any:
+    """The binary cross-entropy of each of a softmax's outputs.
+
+    Keras remembers what went into a softmax, takes it for what goes into a sigmoid, and would minimize something else.
+    """
+    import tensorflow as tf
+    import tf_keras
+
+    class OfProbabilities(tf_keras.losses.BinaryCrossentropy):  # type: ignore[misc]  # Keras ships no types
+        def call(self, labels: Any, outputs: Any) -> Any:
+            return super().call(labels, tf.identity(outputs))
+
+    return OfProbabilities(label_smoothing=smoothing)
 
 
 def _same_side(labels: Any, outputs: Any, threshold: float) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
+
+# Read by msgspec when a checkpoint is.
+from optkit.schema import Epoch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from optkit.schema import Epoch
     from optkit.training.plan import TrainingPlan
 
 
@@ -38,6 +40,33 @@ class Patience(Struct):
             return False
         self.waited = 0
         return True
+
+
+class Progress(Struct):
+    """How far training is.
+
+    Attributes:
+        epochs: Records of those that are done.
+        plateau: When the rate is cut next.
+        stopping: When training stops.
+        over: Whether the last epoch ended it.
+    """
+
+    epochs: list[Epoch] = field(default_factory=list)
+    plateau: Patience = field(default_factory=Patience)
+    stopping: Patience = field(default_factory=Patience)
+    over: bool = False
+
+    def after(self, record: Epoch, plan: TrainingPlan) -> tuple[bool, bool]:
+        """Take in an epoch; whether its weights are the best yet, and whether the rate is to be cut."""
+        self.epochs.append(record)
+        is_best = plan.early_stopping > 0 and self.stopping.lower(record.validation_loss)
+        stops = plan.early_stopping > 0 and self.stopping.runs_out(plan.early_stopping)
+        self.over = stops or record.loss is None
+        if plan.schedule != "plateau":
+            return is_best, False
+        self.plateau.lower(record.validation_loss)
+        return is_best, self.plateau.runs_out(plan.plateau_patience)
 
 
 def kept_epoch(plan: TrainingPlan, epochs: Sequence[Epoch]) -> int:

@@ -80,7 +80,7 @@ def verify_file(
     from optkit.verify import kernels, onnx_rules, structure
     from optkit.verify.parity import limits_for
 
-    file_format = path.suffix.lstrip(".")
+    file_format = registry.format_of(path)
     registry.by_format("runtimes", file_format)
     facts: ModelFacts | None = None
     unread = []

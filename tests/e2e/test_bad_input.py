@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,10 +48,39 @@ def test_wrong_arguments(tmp_path: Path, case: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_package_is_the_command_too() -> None:
+    run = [sys.executable, "-m", "optkit", "--help"]
+    result = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[1:] == optkit("--help").stdout.splitlines()[1:]
+    assert "benchmark" in result.stdout
+
+
 def test_an_unknown_command_is_named_with_near_matches(tmp_path: Path) -> None:
     result = optkit("compres", cwd=tmp_path)
     assert result.returncode == 2
     assert "did you mean compress" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--nothing"], "No such option '--nothing'; see "),
+        (["benchmark"], "Missing argument 'FILE...'; see "),
+        (["benchmark", "a.tflite", "--min-time", "soon"], "'soon' is not a valid float; see "),
+        (["compress", "--recpe", "int8"], "--recipe"),
+        (["compres"], "did you mean compress"),
+        (["report"], "Missing argument"),
+    ],
+)
+def test_what_the_command_line_cannot_be_is_one_line_that_names_the_help(
+    tmp_path: Path, arguments: list[str], found: str
+) -> None:
+    result = optkit(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert found in line
+    assert line.endswith(" --help")
 
 
 def test_a_toml_file_with_an_unknown_key(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in ("fp32", "int8"):
         made[f"{name}.tflite"] = model_files.write_tflite(folder, model_files.network(), name)
         made[f"{name}.onnx"] = model_files.write_onnx(folder, model_files.network(), name)
+    made["integer.onnx"] = folder / "integer.onnx"
+    made["integer.onnx"].write_bytes(model_files.onnx_integer(model_files.network()).SerializeToString())
     return made
 
 
@@ -38,17 +40,13 @@ def report_at(path: Path) -> dict[str, object]:
 
 
 def test_any_mix_of_files_with_data(files: dict[str, Path], tmp_path: Path) -> None:
-    paths = [str(files[name]) for name in ("fp32.tflite", "int8.tflite", "fp32.onnx", "int8.onnx")]
+    paths = [str(files[name]) for name in ("fp32.tflite", "int8.tflite", "fp32.onnx", "int8.onnx", "integer.onnx")]
     result = optkit("benchmark", *paths, "--data", "mnist", *SHORT, "--batch", "1,8", "--out", str(tmp_path / "b"))
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     report = report_at(tmp_path / "b" / "report.json")
     variants = report["variants"]
-    assert [(v["name"], v["format"]) for v in variants] == [
-        (name, suffix)
-        for suffix in ("tflite", "onnx")
-        for name in (files[f"fp32.{suffix}"].stem, files[f"int8.{suffix}"].stem)
-    ]
+    assert [f"{v['name']}.{v['format']}" for v in variants] == [Path(path).name for path in paths]
     for variant in variants:
         assert variant["status"] == "ok"
         assert variant["recipe"] is None
@@ -86,7 +84,17 @@ def test_without_data_accuracy_is_null_and_the_screen_says_why(files: dict[str, 
     assert (variant["accuracy"], variant["accuracy_validation"], report["data"]) == (None, None, None)
     assert variant["latency"]["p50_us"] > 0
     assert report["recommendation"] is None
+    assert report["seed"] == 0
     assert not list(tmp_path.glob(".optkit-tmp-*"))
+
+
+def test_endings_in_capitals(files: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copy(files["fp32.tflite"], tmp_path / "A.TFLITE")
+    shutil.copy(files["fp32.onnx"], tmp_path / "A.ONNX")
+    out = tmp_path / "report.json"
+    result = optkit("benchmark", str(tmp_path / "A.TFLITE"), str(tmp_path / "A.ONNX"), *SHORT, "--json", str(out))
+    assert result.returncode == 0, result.stderr
+    assert [(v["name"], v["format"]) for v in report_at(out)["variants"]] == [("a", "tflite"), ("a", "onnx")]
 
 
 def test_json_to_the_screen_is_nothing_but_json(files: dict[str, Path]) -> None:
@@ -129,6 +137,8 @@ def test_what_fails_is_listed_and_the_others_are_measured(files: dict[str, Path]
     assert {name for name, v in by_name.items() if v["status"] == "failed" and v["failures"]} == set(names[:3])
     # The first file failed, so the next is the reference.
     assert by_name["good.tflite"]["is_baseline"]
+    # Our own words, without the name of a Python class before them.
+    assert by_name["cut.tflite"]["failures"][0].startswith("LiteRT cannot open")
 
 
 def test_a_poor_model_is_not_recommended_for_being_as_good_as_its_poor_reference(
@@ -149,11 +159,28 @@ def test_a_poor_model_is_not_recommended_for_being_as_good_as_its_poor_reference
 def test_labels_that_the_model_has_no_output_for(files: dict[str, Path], tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", x_test=model_files.images()[:20], y_test=np.full(20, 10))
     out = tmp_path / "report.json"
-    result = optkit(
-        "benchmark", str(files["fp32.tflite"]), "--data", str(tmp_path / "mine.npz"), *SHORT, "--json", str(out)
-    )
-    assert result.returncode == 4
-    assert "labels go up to 10" in report_at(out)["variants"][0]["failures"][0]
+    command = ("benchmark", str(files["fp32.tflite"]), "--data", str(tmp_path / "mine.npz"), *SHORT, "--json", str(out))
+    alone = optkit(*command)
+    assert (alone.returncode, out.exists()) == (2, False)
+    assert "labels go up to 10" in alone.stderr
+    assert len(alone.stderr.strip().splitlines()) == 1
+    wide = write_wide(tmp_path)
+    beside = optkit(*command, str(wide))
+    assert beside.returncode == 4, beside.stderr
+    failed, used = report_at(out)["variants"]
+    assert "labels go up to 10" in failed["failures"][0]
+    assert (used["status"], used["accuracy"]["total"]) == ("ok", 20)
+
+
+def write_wide(folder: Path) -> Path:
+    """A file with an output for each of eleven classes."""
+    good = model_files.network()
+    wide = replace(good, dense=np.vstack([good.dense, good.dense[:1]]), dense_bias=np.append(good.dense_bias, 9))
+    model = model_files.onnx_float(wide)
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 11
+    path = folder / "wide.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 def test_images_that_do_not_fit(files: dict[str, Path], tmp_path: Path) -> None:

@@ -278,6 +278,35 @@ def onnx_float(net: Network, *, dtype: type = np.float32) -> Any:
     return onnx_model(nodes, weights, {"image": ["batch", SIZE, SIZE, 1]}, {"digit": ["batch", 10]})
 
 
+def onnx_integer(net: Network, *, input_scale: float = 1 / 255) -> Any:
+    """An ONNX model of channels first that takes uint8 pixels and gives int8 logits in steps of 0.1 around 5."""
+    model = onnx_float(net)
+    del model.graph.node[:2], model.graph.node[-2:]
+    nodes = [
+        helper.make_node("Transpose", ["pixels"], ["moved"], perm=[0, 2, 3, 1]),
+        helper.make_node("DequantizeLinear", ["moved", "in_scale", "in_zero"], ["real"]),
+        helper.make_node("Transpose", ["real"], ["plane"], perm=[0, 3, 1, 2]),
+        *model.graph.node,
+        helper.make_node("QuantizeLinear", ["logits", "out_scale", "out_zero"], ["steps"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", 1, SIZE, SIZE])],
+        [helper.make_tensor_value_info("steps", TensorProto.INT8, ["batch", 10])],
+        [
+            *model.graph.initializer,
+            numpy_helper.from_array(np.float32(input_scale), "in_scale"),
+            numpy_helper.from_array(np.uint8(0), "in_zero"),
+            numpy_helper.from_array(np.float32(0.1), "out_scale"),
+            numpy_helper.from_array(np.int8(50), "out_zero"),
+        ],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 8
+    return made
+
+
 def onnx_model(
     nodes: list[Any],
     weights: dict[str, np.ndarray],

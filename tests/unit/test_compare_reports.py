@@ -179,6 +179,17 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.parametrize("width", [40, 48, 60, 70, 80, 90, 100])
+def test_narrow_terminals_get_fewer_columns_and_never_a_cut_figure(width: int) -> None:
+    text = shown(compared(faster(scored(OLD, 9_000), 1.0, 0.99, 1.01)), width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    changes = [line.split() for line in text.splitlines() if line.split()[:1] == ["diff"]]
+    assert ["diff", "-9.01", "[-9.64,", "-8.40]"] in [words[:4] for words in changes]
+    has_memory = any(line.endswith(" MiB") for line in text.splitlines())
+    assert ("MiB: peak memory" in " ".join(text.split())) == has_memory
+
+
 def test_the_table_has_both_reports_and_the_change() -> None:
     text = shown(compared(faster(scored(OLD, 9_000), 1.0, 0.99, 1.01), "accuracy<-0.3pt"))
     lines = [line.split() for line in text.splitlines()]

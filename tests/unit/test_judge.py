@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_facts
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,10 @@ from msgspec.structs import replace
 from onnx import TensorProto, helper, numpy_helper
 
 from optkit.data._evaluation import Evaluation, Labelled
-from optkit.pipeline.judge import Images, choose, task_of, with_accuracy, write_images
+from optkit.pipeline.judge import Images, choose, range_warnings, task_of, with_accuracy, write_images
 from optkit.pipeline.progress import Schedule
 from optkit.problem import Preprocessing, Task
+from optkit.readback import ModelFacts, Port
 from optkit.schema import Check, Size, Variant
 
 if TYPE_CHECKING:
@@ -119,6 +121,22 @@ def test_a_file_with_values_among_classes_is_failed(tmp_path: Path) -> None:
     choice = choose(done, answers, evaluation, "size")
     assert choice is not None
     assert choice.variant == "classes"
+
+
+def test_an_integer_input_without_a_scale_is_told_where_the_data_are_no_whole_numbers() -> None:
+    port = Port("x", "uint8", (-1, 6), None, None)
+    facts = ModelFacts("onnx", 100, (port,), (), (), ())
+    variant = Variant("cast", "onnx", "onnxruntime 1", None, "cast.onnx", "", "ok")
+
+    def told(inputs: np.ndarray, known: Port = port) -> list[str]:
+        evaluation = Evaluation("made", "", Labelled(inputs, None), None, Preprocessing())
+        return range_warnings(variant, replace_facts(facts, inputs=(known,)), evaluation)
+
+    (warning,) = told(INPUTS)
+    assert "does not tell the scale: the data are rounded to whole numbers; give --scale" in warning
+    assert told(np.rint(INPUTS)) == []
+    assert told(INPUTS, replace_facts(port, dtype="float32")) == []
+    assert "scale" not in " ".join(told(INPUTS, replace_facts(port, scale=0.05, zero_point=128)))
 
 
 @pytest.mark.parametrize(

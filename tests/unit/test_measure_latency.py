@@ -307,7 +307,9 @@ def test_a_machine_that_changes_its_speed_is_a_doubt() -> None:
     # Between processes as within one; the file's own figure says it as well.
     result = result_of([[10.0] * 3, [12.0] * 3, [10.0] * 3], [[10.0] * 3, [12.0] * 3, [10.0] * 3])
     assert "by 20%" in doubts(result)[0]
-    assert "by 20% between processes" in summarize(result, "a.tflite").doubts[0]
+    assert summarize(result, "a.tflite").doubts[0].endswith("by 20% between processes (10.0 to 12.0 µs)")
+    slow = [[2000.4] * 3, [2400.0] * 3, [2000.4] * 3]
+    assert "(2,000 to 2,400 µs)" in summarize(result_of(slow, slow), "a.tflite").doubts[0]
 
 
 def test_measuring_goes_on_until_intervals_are_narrow_or_time_is_up() -> None:

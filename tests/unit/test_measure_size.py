@@ -56,6 +56,7 @@ def test_bytes_are_where_they_are_and_sum_up(file: Path) -> None:
             ],
             scale_bytes=20,
             name_bytes=56,
+            padding_bytes=30,
         ),
     )
     assert found.file_bytes == 400
@@ -66,7 +67,8 @@ def test_bytes_are_where_they_are_and_sum_up(file: Path) -> None:
         "biases": 16,
         "scales_and_constants": 28,
         "names": 56,
-        "structure": 200,
+        "padding": 30,
+        "structure": 170,
     }
     assert sum(found.bytes_by_kind.values()) == found.file_bytes
     assert (found.parameters, found.nonzero_parameters) == (104, 104)

@@ -260,6 +260,22 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_type_that_onnx_does_not_have_is_unknown_in_a_note_and_refused_in_a_stored_tensor(tmp_path: Path) -> None:
+    model = model_files.onnx_float(model_files.network())
+    model.graph.value_info.append(helper.make_tensor_value_info("elsewhere", 38, [1]))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    facts = readback.read(path)
+    assert macs(facts) == [model_files.CONV_MACS, model_files.DENSE_MACS]
+    model.graph.output.append(helper.make_tensor_value_info("elsewhere", 38, [1]))
+    path.write_bytes(model.SerializeToString())
+    assert readback.read(path).outputs[1].dtype == "unknown"
+    model.graph.initializer[0].data_type = 38
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="damaged ONNX file"):
+        readback.read(path)
+
+
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     path = model_files.write_onnx(tmp_path, model_files.network(), "fp32")
     content = path.read_bytes()

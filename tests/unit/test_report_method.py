@@ -72,3 +72,4 @@ def test_the_seed_is_said_to_be_where_it_is() -> None:
     assert method.seed(sample_report()) == "in the command below"
     assert "manifest.json" in method.seed(replace(sample_report(), command="optkit compress --out run"))
     assert method.seed(REPORT) == "nothing was trained"
+    assert method.seed(replace(REPORT, seed=0)) == "0"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 replace = msgspec.structs.replace
 REPORT = sample_report()
+BENCHMARK = sample_benchmark()
 
 
 def shown(report: Report = REPORT, *, width: int = 100, folder: Path | None = None) -> str:
@@ -50,6 +51,26 @@ def test_every_file_is_one_line_in_100_columns_with_its_figures() -> None:
         "2.1]",
         "faster",
     ]
+
+
+@pytest.mark.parametrize("width", [40, 48, 60, 70, 80, 90, 100])
+def test_narrow_terminals_get_fewer_columns_and_never_a_cut_figure(width: int) -> None:
+    doubtful = [
+        replace(v, latency=replace(v.latency, doubts=[SPREAD])) if v.latency and v.format == "tflite" else v
+        for v in REPORT.variants
+    ]
+    for report in (REPORT, replace(REPORT, variants=doubtful), BENCHMARK, sample_benchmark(data=True)):
+        text = shown(report, width=width)
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= width
+        assert "…" not in text
+        heads = [line[2:].partition(" ")[0] for line in lines]
+        for variant in report.variants:
+            # A name may go on in the next line.
+            rows = [line for line, head in zip(lines, heads, strict=True) if head in (variant.name, variant.name[:14])]
+            assert rows or any(len(head) >= 12 and variant.name.startswith(head) for head in heads), variant.name
+        verdicts = [line.split()[-1] for line in lines if line.endswith(("faster", "slower", "diff"))]
+        assert len(verdicts) >= sum(bool(v.latency and v.latency.speedup) for v in report.variants)
 
 
 def test_narrow_terminals_keep_the_verdicts() -> None:
@@ -125,9 +146,6 @@ def test_names_are_not_markup() -> None:
 def test_no_choice_is_said_to_be_none() -> None:
     assert "No file is recommended" in shown(replace(REPORT, recommendation=None))
     assert MARK not in shown(replace(REPORT, recommendation=None))
-
-
-BENCHMARK = sample_benchmark()
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])

@@ -37,6 +37,7 @@ def test_a_verdict_on_accuracy_is_never_softened(verdict: Verdict, words: str) -
     ("speedup", "words"),
     [
         (Speedup(0.5, (0.4, 0.6), "worse"), "0.50× [0.40, 0.60] the speed (slower)"),
+        (Speedup(0.0403, (0.0381, 0.0419), "worse"), "0.040× [0.038, 0.042] the speed (slower)"),
         (
             Speedup(1.01, (0.99, 1.03), "no measurable difference"),
             "no measurable difference in speed (1.01× [0.99, 1.03])",

@@ -10,14 +10,15 @@ import model_files
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
-from optkit import registry, runtimes
+from optkit import readback, registry, runtimes
 from optkit.errors import InputError
-from optkit.readback import Port
+from optkit.readback import Port, _onnx_ports
 from optkit.runtimes import _ports
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -45,6 +46,53 @@ def test_integer_outputs_are_dequantized(tmp_path: Path) -> None:
     real = session.from_native(native)
     assert real.dtype == np.float32
     assert np.array_equal(real, (native.astype(np.float32) + 128) / 256)
+
+
+def test_an_integer_onnx_file_is_fed_and_read_by_the_scales_of_its_own_operators(tmp_path: Path) -> None:
+    path = tmp_path / "integer.onnx"
+    onnx.save(model_files.onnx_integer(model_files.network()), path)
+    session = runtimes.open_model(path)
+    assert (session.input.dtype, session.input.zero_point, session.output.zero_point) == ("uint8", 0, 50)
+    native = runtimes.predict(session, model_files.images()[:50], batch=50)
+    assert native.dtype == np.int8
+    logits = model_files.network().logits(model_files.images()[:50])
+    within = (logits > -17) & (logits < 7)
+    assert within.mean() > 0.9
+    # Half a step of 0.1; pixels are whole 255ths, so that the input loses nothing.
+    assert np.abs(session.from_native(native) - logits)[within].max() < 0.051
+    facts = readback.read(path)
+    assert (facts.inputs[0], facts.outputs[0]) == (session.input, session.output)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda _: None, (0.5, 3)),
+        (lambda graph: graph.node[0].input.__delitem__(2), (0.5, 0)),
+        (lambda graph: graph.node.append(helper.make_node("Cast", ["x"], ["y"], to=1)), (None, None)),
+        (lambda graph: graph.initializer.__delitem__(0), (None, None)),
+        (lambda graph: graph.initializer[0].CopyFrom(_vector("scale")), (None, None)),
+        (lambda graph: setattr(graph.node[0], "op_type", "Cast"), (None, None)),
+    ],
+    ids=["as it is", "no zero point", "another use", "computed scale", "scale per channel", "no quantization"],
+)
+def test_a_step_is_told_only_where_the_file_tells_one(
+    change: Callable[[onnx.GraphProto], object], expected: tuple[float | None, int | None]
+) -> None:
+    scalars = {"scale": np.float32(0.5), "zero": np.uint8(3)}
+    graph = helper.make_graph(
+        [helper.make_node("DequantizeLinear", ["x", "scale", "zero"], ["real"])],
+        "graph",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.UINT8, [1, 2])],
+        [helper.make_tensor_value_info("real", onnx.TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(np.array(value), name) for name, value in scalars.items()],
+    )
+    change(graph)
+    assert _onnx_ports.steps(graph)["x"] == expected
+
+
+def _vector(name: str) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.full(2, 0.5, np.float32), name)
 
 
 @FORMATS
