@@ -22,6 +22,11 @@ def complete(report: TuneReport) -> list[TrialRecord]:
     return [trial for trial in report.trials if trial.state == "complete"]
 
 
+def _drawn(report: TuneReport) -> list[TrialRecord]:
+    """Trials with values, the chosen one last, over the others."""
+    return sorted(complete(report), key=lambda one: one.number == report.chosen)
+
+
 def importance(report: TuneReport) -> list[tuple[str, Markup]]:
     """(objective, bars), a bar for each knob."""
     charts = []
@@ -79,7 +84,7 @@ def parallel(report: TuneReport) -> Markup | None:
     low, high = _extent(objective, trials)
     y_value = svg.linear(low, high, height - bottom, top)
     parts: list[Markup] = []
-    for trial in sorted(trials, key=lambda one: one.number == report.chosen):
+    for trial in _drawn(report):
         points = []
         for index, one in enumerate(report.space):
             y = _place(one, trial.settings.get(one.name), height - bottom, top)
@@ -118,7 +123,7 @@ def slices(report: TuneReport) -> list[tuple[str, Markup]]:
     trials, objective = complete(report), report.objectives[0]
     if not trials:
         return []
-    width, height, left, right, top, bottom = 340, 220, 66, 14, 12, 34
+    width, height, left, right, top, bottom = 340, 230, 66, 14, 12, 46
     low, high = _extent(objective, trials)
     room = 0.06 * (high - low)
     y = svg.linear(low - room, high + room, height - bottom, top)
@@ -128,13 +133,15 @@ def slices(report: TuneReport) -> list[tuple[str, Markup]]:
         for value in svg.ticks(low, high, about=3):
             parts.append(svg.line(left, y(value), width - right, y(value), class_="grid"))
             parts.append(svg.text(left - 7, y(value) + 4, tune_words.value(objective.name, value), anchor="end"))
-        for mark, text in _marks(one):
+        marks = _marks(one)
+        for index, (mark, text) in enumerate(marks):
             x = _place(one, mark, left + 14, width - right - 14)
             if x is not None:
-                # Long texts stay inside: the first begins at its place, the last ends there.
-                ends = {_marks(one)[0][0]: "start", _marks(one)[-1][0]: "end"} if len(text) > 8 else {}
-                parts.append(svg.text(x, height - 10, text, anchor=ends.get(mark, "middle")))
-        for trial in trials:
+                # Long texts stay inside: the first begins at its place, the last ends there, and every other is lower.
+                anchor = {0: "start", len(marks) - 1: "end"}.get(index, "middle") if len(text) > 8 else "middle"
+                lower = 14 if index % 2 and len(marks) > 2 else 0
+                parts.append(svg.text(x, height - 24 + lower, text, anchor=anchor))
+        for trial in _drawn(report):
             x = _place(one, trial.settings.get(one.name), left + 14, width - right - 14)
             if x is None:
                 continue
@@ -175,7 +182,7 @@ def course(report: TuneReport) -> Markup | None:
         before, so_far = so_far, better(so_far, trial.values[objective.name])
         best += [(x(trial.number), y(before)), (x(trial.number), y(so_far))]
     parts.append(svg.path(best, class_="curve validation"))
-    for trial in trials:
+    for trial in _drawn(report):
         is_chosen = trial.number == report.chosen
         parts.append(
             svg.element(
@@ -212,7 +219,7 @@ def tradeoff(report: TuneReport) -> Markup | None:
         for value in svg.ticks(least, most, about=4)
     ]
     parts.append(svg.text((left + width - right) / 2, height - 6, second.name, class_="label"))
-    for trial in trials:
+    for trial in _drawn(report):
         kind = "chosen" if trial.number == report.chosen else "on-front" if trial.number in report.front else ""
         words = ", ".join(f"{one.name} {tune_words.value(one.name, trial.values[one.name])}" for one in (first, second))
         parts.append(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 from optkit.report import screen, tune_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -27,11 +28,13 @@ def _draw(console: Console, report: TuneReport, folder: Path) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in tune_words.heads(report):
-        table.add_column(name, justify="right")
     rows = tune_words.rows(report)
-    for row in rows[:_LISTED]:
-        table.add_row(*map(Text, row))
+    listed = [tune_words.heads(report), *([*row[:-1], row[-1].partition(":")[0]] for row in rows[:_LISTED])]
+    kept = _fitting(report, listed, console.width)
+    for index in kept:
+        table.add_column(listed[0][index], justify="right", no_wrap=True)
+    for row in listed[1:]:
+        table.add_row(*(Text(row[index]) for index in kept))
     console.print(table)
     if len(rows) > _LISTED:
         console.print(f"… and {len(rows) - _LISTED} more, see {folder}/tune.html")
@@ -49,3 +52,15 @@ def _draw(console: Console, report: TuneReport, folder: Path) -> None:
         console.print(Text(f"warning: {warning}"), soft_wrap=True)
     console.print(Text(f"wrote {folder}/best.toml, tune.html, tune.md, tune.json, {', '.join(report.final.files)}"))
     console.print(Text(f"next: optkit train --recipe {folder}/best.toml"), soft_wrap=True)
+
+
+def _fitting(report: TuneReport, rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Columns that fit side by side: the least important go first, and no figure loses a digit."""
+    heads = list(rows[0])
+    kept = list(range(len(heads)))
+    knobs = [one.name for one in reversed(report.space)]
+    for name in ("time", "parameters", "±", "state", *knobs, *(one.name for one in report.objectives[:0:-1])):
+        if sum(max(len(row[index]) for row in rows) + 2 for index in kept) - 2 <= width:
+            break
+        kept = [index for index in kept if heads[index] != name or (name == "parameters" and index < 2)]
+    return kept
