@@ -220,6 +220,20 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether another run holds the folder now."""
+    import fcntl
+
+    try:
+        with (folder / LOCK_NAME).open("r") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def describe_file(folder: Path, path: Path) -> Produced:
     """A file of the run folder with its content hash."""
     return Produced(path.relative_to(folder).as_posix(), sha256_file(path))
