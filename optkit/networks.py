@@ -43,7 +43,9 @@ class Network(Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         layers: Layers in words, see ``KINDS``: ``("conv:20x5", "pool:2", "flatten", "dense:500")``.
         input_shape: Shape of an example without the batch axis.
-        activation: After every convolution and hidden dense layer.
+        activation: After every convolution and hidden dense layer. For int8 TFLite files choose another than ``elu``,
+            which they cannot have, ``selu`` and ``softplus``, which TensorFlow takes apart into steps that are rounded
+            one by one: an untrained network's answers are ten times as far off as with ``relu``.
         dropout: Rate; 0 for none besides those that ``layers`` names.
         dropout_after: Where: after the ``last`` hidden layer with weights, every ``dense``, every ``conv``, or ``all``.
         l1: Penalty on the kernels' absolute values.
