@@ -296,10 +296,17 @@ def _underfitting(curve: Curve, facts: Facts) -> Finding | None:
     if curve.accuracy is not None and curve.validation_accuracy is not None:
         trained, validated = curve.end(curve.accuracy), curve.end(curve.validation_accuracy)
         # Dropout and augmentation are on while training is counted: without them validation shows what it can do.
-        sure = 1 - trained - ERRORS_BEYOND * standard_error(trained, facts.train_examples)
+        # Of blended examples none can be got right as a whole, so with mixup validation alone must show it.
+        blended = facts.plan.augmentation.mixup > 0
+        part, share, count = (
+            ("the validation examples", validated, facts.validation_examples)
+            if blended
+            else ("its own training examples", trained, facts.train_examples)
+        )
+        sure = 1 - share - ERRORS_BEYOND * standard_error(share, count)
         if min(sure, 1 - validated) < UNDERFIT_ERROR:
             return None
-        words = f"The network underfits: it gets only {_percent(trained)} of its own training examples right."
+        words = f"The network underfits: it gets only {_percent(share)} of {part} right."
         evidence = [
             Evidence("training accuracy at the end", _percent(trained)),
             Evidence("validation accuracy at the end", _percent(validated)),

@@ -18,6 +18,7 @@ from optkit.pipeline.train_settings import resolve_training
 from optkit.report.diagnosis import diagnose
 from optkit.report.diagnosis_cures import Facts
 from optkit.report.train_record import Start
+from optkit.training import Augmentation
 
 if TYPE_CHECKING:
     from optkit.report.train_record import CurvePoint, Diagnosis, Finding
@@ -146,6 +147,15 @@ def test_strong_dropout_is_not_taken_for_underfitting() -> None:
     loss = [0.5 + math.exp(-epoch) for epoch in TEN]
     curve = points(loss, [0.2 + math.exp(-epoch) for epoch in TEN], [0.85] * 10, [0.96] * 10)
     assert judged(curve).findings == []
+
+
+def test_blended_examples_are_not_held_against_a_network() -> None:
+    loss = [1.0 + math.exp(-epoch) for epoch in TEN]
+    plan = replace(PLAN, augmentation=Augmentation(mixup=0.2))
+    curve = points(loss, [0.3 + math.exp(-epoch) for epoch in TEN], [0.66] * 10, [0.89] * 10)
+    assert judged(curve, plan=plan).findings == []
+    worse = [replace(point, validation_accuracy=0.6) for point in curve]
+    assert "60.0 % of the validation examples" in only(judged(worse, plan=plan)).words
 
 
 def test_values_to_predict_are_judged_by_their_losses() -> None:
