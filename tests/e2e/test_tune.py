@@ -151,6 +151,22 @@ def test_several_objectives_have_a_front(tmp_path: Path) -> None:
     assert wide["values"]["latency"] > 2 * narrow["values"]["latency"]
 
 
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_bad_trials_are_ended_early(tmp_path: Path, pruner: str) -> None:
+    rates = "learning_rate=0.003,0.005,0.01,0.02,1e-7,1e-8,1e-9,1e-10"
+    result = tune(tmp_path / "run", "--search", rates, "--sampler", "grid", "--pruner", pruner, "--epochs", "4")
+    assert result.returncode == 0, result.stderr
+    trials = read(tmp_path / "run")["trials"]
+    assert len(trials) == 8
+    pruned = [trial for trial in trials if trial["state"] == "pruned"]
+    assert pruned
+    assert all(0 < len(trial["reported"]) < 4 and trial["values"] == {} for trial in pruned)
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    assert all(len(trial["reported"]) == 4 for trial in complete)
+    best = max(trial["values"]["accuracy"] for trial in complete)
+    assert best > max(max(trial["reported"]) for trial in pruned)
+
+
 def tune_layers(folder: Path) -> Result:
     fixed = ("--baseline", "mlp-128", "--train-samples", "1000", "--epochs", "1", "--out", str(folder))
     objectives = ("--objective", "accuracy", "--objective", "parameters", "--objective", "latency")
