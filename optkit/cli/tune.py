@@ -19,7 +19,8 @@ RUN = grouped(
             "multiple": True,
             "metavar": "NAME=VALUES",
             "help": "A knob and its values: learning_rate=1e-4..0.1 log, dropout=0..0.5, batch=16,32,64, "
-            "layers=dense:128|dense:256,dense:128; may be repeated. Names are those of the options below.",
+            "layers=flatten,dense:128|flatten,dense:64,dense:32; may be repeated. Names are those of the options "
+            "below.",
         },
     ),
     (

@@ -172,7 +172,7 @@ class Search:
             if "step" in message:
                 if single:
                     trial.report(sign * message["value"], message["step"])
-                if asks:
+                if message["asks"]:
                     said = "stop" if trial.should_prune() else "go on"
                     path = verdict_path(self._folder, key, message["step"])
                     store.write_bytes(path, said.encode())

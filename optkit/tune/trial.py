@@ -62,7 +62,9 @@ def run_trial(
     wanted, how = msgspec.convert(settings, TrainSettings), msgspec.convert(protocol, Protocol)
     configure_tensorflow(wanted.seed, threads=threads)
     whole = train_data.load(wanted)
-    steps = _Steps(root, key, tell, asks=asks)
+    # After the last step a trial is as good as done: ending it would save nothing.
+    last = (wanted.plan.epochs if how.models == 1 else how.models) - 1
+    steps = _Steps(root, key, tell, ask_before=last if asks else 0)
     scores: list[float] = []
     curves: list[list[dict[str, Any]]] = []
     model: Any = None
@@ -120,8 +122,8 @@ def _trained(
 class _Steps:
     """Reports values on the way, and asks after each whether the trial is worth going on."""
 
-    def __init__(self, root: Path, key: str, tell: Tell, *, asks: bool) -> None:
-        self._root, self._key, self._tell, self._asks = root, key, tell, asks
+    def __init__(self, root: Path, key: str, tell: Tell, *, ask_before: int) -> None:
+        self._root, self._key, self._tell, self._ask_before = root, key, tell, ask_before
         self.reported: list[float] = []
         self.is_stopped = False
 
@@ -135,8 +137,9 @@ class _Steps:
     def after(self, step: int, value: float) -> bool:
         """Whether to stop after a step; more is better."""
         self.reported.append(value)
-        self._tell({"step": step, "value": value})
-        if self._asks:
+        asks = step < self._ask_before
+        self._tell({"step": step, "value": value, "asks": asks})
+        if asks:
             self.is_stopped = self._verdict(verdict_path(self._root, self._key, step)) == "stop"
         return self.is_stopped
 

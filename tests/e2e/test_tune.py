@@ -32,7 +32,7 @@ def test_the_better_of_two_rates_is_found(searched: tuple[Path, Result]) -> None
     assert report["trials"][report["chosen"]]["settings"] == {"learning_rate": "0.01"}
     best = tomllib.loads((folder / "best.toml").read_text())["settings"]
     assert best["learning_rate"] == 0.01
-    assert best["layers"] == ["dense:32"]
+    assert best["layers"] == ["flatten", "dense:32"]
 
 
 def test_the_test_part_judges_one_model_trained_on_all_the_rest(searched: tuple[Path, Result]) -> None:
@@ -146,15 +146,33 @@ def test_several_objectives_have_a_front(tmp_path: Path) -> None:
     for trial in report["trials"]:
         low, high = trial["time"]["ci95"]
         assert low <= trial["values"]["latency"] <= high
-    wide = next(trial for trial in report["trials"] if trial["settings"]["layers"] == "dense:1024")
-    narrow = next(trial for trial in report["trials"] if trial["settings"]["layers"] == "dense:8")
+    wide = next(trial for trial in report["trials"] if trial["settings"]["layers"] == "flatten,dense:1024")
+    narrow = next(trial for trial in report["trials"] if trial["settings"]["layers"] == "flatten,dense:8")
     assert wide["values"]["latency"] > 2 * narrow["values"]["latency"]
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_bad_trials_are_ended_early(tmp_path: Path, pruner: str) -> None:
+    rates = "learning_rate=0.003,0.005,0.01,0.02,1e-7,1e-8,1e-9,1e-10"
+    result = tune(tmp_path / "run", "--search", rates, "--sampler", "grid", "--pruner", pruner, "--epochs", "4")
+    assert result.returncode == 0, result.stderr
+    trials = read(tmp_path / "run")["trials"]
+    assert len(trials) == 8
+    pruned = [trial for trial in trials if trial["state"] == "pruned"]
+    assert pruned
+    assert all(0 < len(trial["reported"]) < 4 and trial["values"] == {} for trial in pruned)
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    assert all(len(trial["reported"]) == 4 for trial in complete)
+    best = max(trial["values"]["accuracy"] for trial in complete)
+    assert best > max(max(trial["reported"]) for trial in pruned)
 
 
 def tune_layers(folder: Path) -> Result:
     fixed = ("--baseline", "mlp-128", "--train-samples", "1000", "--epochs", "1", "--out", str(folder))
     objectives = ("--objective", "accuracy", "--objective", "parameters", "--objective", "latency")
-    return optkit("tune", "--search", "layers=dense:8|dense:1024", "--sampler", "grid", *objectives, *fixed)
+    return optkit(
+        "tune", "--search", "layers=flatten,dense:8|flatten,dense:1024", "--sampler", "grid", *objectives, *fixed
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,7 +199,7 @@ def tune_layers(folder: Path) -> Result:
     ],
 )
 def test_bad_input_ends_before_any_work(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    fixed = [one for one in SMALL if not (("layers" in str(arguments)) and one in {"--layers", "dense:32"})]
+    fixed = [one for one in SMALL if not (("layers" in str(arguments)) and one in {"--layers", "flatten,dense:32"})]
     result = optkit("tune", *fixed, *arguments, "--out", str(tmp_path / "run"))
     assert result.returncode == 2, result.stderr
     assert words in result.stderr

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SMALL = ("--baseline", "mlp-128", "--layers", "dense:32", "--train-samples", "1000", "--epochs", "1")
+SMALL = ("--baseline", "mlp-128", "--layers", "flatten,dense:32", "--train-samples", "1000", "--epochs", "1")
 RATES = ("--search", "learning_rate=1e-6,0.01")
 
 
