@@ -213,6 +213,10 @@ class _Maker:
         always = kind in {"conv", "depthwise", "dense"}
         return f"{kind}_{self._made[kind]}" if always or self._total[kind] > 1 else kind
 
+    def coming(self, kind: str) -> str:
+        """The name that the next numbered layer of a kind will have."""
+        return f"{kind}_{self._made[kind] + 1}"
+
     def _drops(self, index: int) -> bool:
         if not self._network.dropout:
             return False
@@ -234,6 +238,9 @@ class _Maker:
         }
         if layer.kind in simple:
             return simple[layer.kind](self.name("pool" if layer.kind == "average" else layer.kind))(x)
+        if layer.kind == "dense" and len(x.shape) > 2:
+            # A dense layer is about all that comes before it, not about the last axis alone.
+            x = layers.Flatten(name=f"{self.coming(layer.kind)}_flatten")(x)
         x = self._weights(x, layer)
         if self._drops(index):
             x = layers.Dropout(self._network.dropout, name=self.name("dropout"))(x)

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from optkit import data
+from optkit.data._views import chunks
 from optkit.errors import InputError
 from optkit.pipeline import chosen_output
 from optkit.pipeline.settings import Settings
@@ -49,7 +50,7 @@ def import_model(
     """
     from optkit import keras_models
     from optkit.data import check_outputs
-    from optkit.keras_models import importing, outputs
+    from optkit.keras_models import importing, lookup, outputs
     from optkit.training import configure_tensorflow
 
     started = time.perf_counter()
@@ -64,6 +65,11 @@ def import_model(
     model, left_out = chosen_output.cut(imported.model, dataset, wanted.output, wanted.model or "")
     if imported.post_training_only is None:
         check_skipped(wanted, model)
+        given, model = model, lookup.with_real_input(model)
+        if model is not given:
+            left_out.append(
+                f"{wanted.model} takes whole numbers: its files take them as float32, which has them up to 2²⁴"
+            )
     _check_ports(model, wanted)
     shape = tuple(model.input_shape[1:])
     count = min(
@@ -71,12 +77,15 @@ def import_model(
     )
     raw, labels = dataset.train.images[:count], dataset.train.labels[:count]
     _check_shape(raw, shape, wanted)
+    looks_up = bool(lookup.tables(model))
+    if looks_up:
+        lookup.check_numbers(model, *_reach(dataset), wanted.data)
     answered = keras_models.outputs_of(model, dataset.real(raw, shape))
     task = _task(dataset, answered, outputs.output_kind(model), wanted)
     check_outputs(dataset, task.size if task.kind == "multiclass" else max(2, task.classes))
     warnings = data_range.judge_answers(answered, labels, task, dataset.class_names, source=dataset.name)
     # Numbers that a model looks up, such as those of words, are not to be scaled.
-    if not _looks_up(model):
+    if not looks_up:
         warnings += data_range.judge(
             lambda images: keras_models.outputs_of(model, images.reshape(len(images), *shape)),
             raw,
@@ -94,8 +103,14 @@ def import_model(
     finish_model(Path(folder), key, name, model, dataset, started=started, result=result)
 
 
-def _looks_up(model: Any) -> bool:
-    return any(type(layer).__name__ == "Embedding" for layer in model.layers)
+def _reach(dataset: Dataset) -> tuple[float, float]:
+    """Least and greatest real value of all parts."""
+    least, most = math.inf, -math.inf
+    for part in (dataset.train, dataset.validation, dataset.test):
+        for chunk in chunks(part.images):
+            real = dataset.real(chunk)
+            least, most = min(least, float(real.min())), max(most, float(real.max()))
+    return least, most
 
 
 def _check_ports(model: Any, settings: Settings) -> None:
@@ -108,8 +123,8 @@ def _check_ports(model: Any, settings: Settings) -> None:
 
     if not model.inputs[0].dtype.is_floating:
         raise InputError(
-            f"expected a model of real inputs, {settings.model} takes {model.inputs[0].dtype.name}: models that look "
-            "whole numbers up are not compressed; give the part after the Embedding layer"
+            f"expected a model of real inputs, {settings.model} takes {model.inputs[0].dtype.name} and does more "
+            "than look them up in an Embedding layer; put that in a layer of its own, or give the part after it"
         )
 
 

@@ -71,6 +71,20 @@ def make(folder: Path) -> None:
     parity.save(folder / "odd.keras")
     np.savez(folder / "odd.npz", **{k: v % 2 if k[0] == "y" else v for k, v in found.items()})
 
+    # Sentences of numbers: whether many of them are low ones.
+    words = np.random.default_rng(0).integers(1, 1000, (2_000, 20))
+    many = ((words < 300).sum(axis=1) > 6).astype(int)
+    numbers = keras.Input((20,), dtype="int32", name="words")
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(1000, 8, name="table")(numbers))
+    lookup = keras.Model(numbers, keras.layers.Dense(1, activation="sigmoid", name="many")(x))
+    lookup.compile(keras.optimizers.Adam(2e-2), "binary_crossentropy")
+    lookup.fit(words[:1500], many[:1500], epochs=12, verbose=0)
+    lookup.save(folder / "words.keras")
+    parts = {"x_train": words[:1500], "y_train": many[:1500], "x_test": words[1500:], "y_test": many[1500:]}
+    np.savez(folder / "words.npz", **parts)
+    parts["x_train"][3, 3] = 1000
+    np.savez(folder / "beyond.npz", **parts)
+
     # Two answers to one picture, and two of the same form.
     seen = keras.layers.Dense(48, activation="relu", name="seen")(keras.layers.Flatten()(image))
     digit = keras.layers.Dense(10, activation="softmax", name="digit")(seen)

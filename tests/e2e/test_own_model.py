@@ -176,3 +176,19 @@ def test_an_output_that_is_not_clear_is_refused(own: Path, arguments: tuple[str,
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert not (own / "unclear").exists()
+
+
+def test_whole_numbers_that_are_looked_up_go_in(own: Path) -> None:
+    result = optkit("compress", "words.keras", "--data", "words.npz", "--recipe", "int8", "--out", "words", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = report_of(own / "words")
+    assert {(file["name"], file["format"]) for file in report["variants"]} >= {("fp32", "tflite"), ("int8", "onnx")}
+    assert min(file["accuracy"]["top1"] for file in report["variants"]) > 0.75
+    assert any("takes whole numbers" in words for words in report["warnings"])
+
+
+def test_numbers_that_are_in_no_table_are_refused(own: Path) -> None:
+    result = optkit("compress", "words.keras", "--data", "beyond.npz", "--recipe", "int8", "--out", "beyond", cwd=own)
+    assert result.returncode == 2
+    assert "layer 'table' looks up numbers from 0 to 999, beyond.npz has 1 to 1000" in result.stderr
+    assert not (own / "beyond").exists()
