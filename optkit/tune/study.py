@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
 import socket
 import textwrap
@@ -47,6 +48,8 @@ def database(url: str) -> Iterator[None]:
 
     # What it would print on the screen comes as an error as well, which log.txt gets.
     optuna.logging.disable_default_handler()
+    for name in ("optuna", "sqlalchemy", "psycopg"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     # A heartbeat that fails does so in a thread of its own; the search itself will say what is wrong.
     previous = threading.excepthook
     # Heartbeats are "experimental" in every Optuna since 2.8.

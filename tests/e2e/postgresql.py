@@ -20,7 +20,7 @@ class Server:
     """The server.
 
     Args:
-        folder: For its data; it is made.
+        folder: For its data; it is made, in a folder that everybody may enter.
         programs: See ``binaries``.
     """
 
@@ -31,9 +31,6 @@ class Server:
         folder.mkdir(mode=0o755)
         if self._user:
             shutil.chown(folder, self._user)
-            for parent in folder.parents:
-                if parent.stat().st_uid == os.geteuid() and len(parent.parts) > 2:
-                    parent.chmod(parent.stat().st_mode | 0o011)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]

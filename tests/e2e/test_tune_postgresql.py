@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import postgresql
@@ -10,21 +12,23 @@ from tuning import finished, read, rows, stages, start, tune, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SPACE = ("--search", "batch=16..128", "--study", "shared")
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[postgresql.Server]:
+def server() -> Iterator[postgresql.Server]:
     """A server that runs."""
     programs = postgresql.binaries()
     if programs is None:
         pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
-    made = postgresql.Server(tmp_path / "server", programs)
-    made.start()
-    yield made
-    made.stop()
+    # Not below pytest's own folder, which every pytest that starts closes to all users but its own.
+    with tempfile.TemporaryDirectory(prefix="optkit-postgresql-") as folder:
+        Path(folder).chmod(0o755)
+        made = postgresql.Server(Path(folder) / "server", programs)
+        made.start()
+        yield made
+        made.stop()
 
 
 def test_two_processes_share_a_study(server: postgresql.Server, tmp_path: Path) -> None:
