@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import zipfile
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import importing_jobs
 import numpy as np
 
-from optkit import keras_models, registry
+from optkit import baselines, keras_models, registry
 from optkit.errors import InputError
 from optkit.keras_models import _replay, saved_model, to_keras3
 
@@ -138,7 +139,7 @@ def _mobile() -> Any:
 
 
 MODELS: dict[str, Callable[[], Any]] = {
-    **{name: registry.load("baselines", name).build for name in registry.names("baselines")},
+    **{name: functools.partial(baselines.build, name) for name in registry.names("baselines")},
     "network": network,
     "pruned": _pruned,
     "clustered": _clustered,
