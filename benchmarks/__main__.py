@@ -16,8 +16,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("name", choices=names)
     parser.add_argument("parts", nargs="*", help="only these parts of the benchmark, where it has parts")
-    given = parser.parse_args()
-    failed: list[str] = importlib.import_module(f"benchmarks.{given.name}").run(here / "results", given.parts)
+    # A benchmark may have options of its own, which its run() takes by name.
+    if sys.argv[1:2] and sys.argv[1] in names:
+        getattr(importlib.import_module(f"benchmarks.{sys.argv[1]}"), "add_arguments", lambda _: None)(parser)
+    given = vars(parser.parse_args())
+    module, parts = importlib.import_module(f"benchmarks.{given.pop('name')}"), given.pop("parts")
+    failed: list[str] = module.run(here / "results", parts, **given)
     for line in failed:
         sys.stderr.write(f"not reached: {line}\n")
     return 1 if failed else 0

@@ -1,6 +1,6 @@
 """optkit: compress Keras models, prove and measure every file, and say which one to ship.
 
-``optkit.compress(...)`` is ``optkit compress`` from Python and returns the report as a record. Importing this
+``optkit.compress(...)`` and ``optkit.train(...)`` are the commands from Python and return their records. Importing this
 package loads neither numpy nor TensorFlow.
 """
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optkit.pipeline.run import compress
+    from optkit.pipeline.train_run import train
 
-__all__ = ["__version__", "compress"]
+__all__ = ["__version__", "compress", "train"]
 
 # From 1.29 on ONNX Runtime sends names and hashes of the models that it opens to its maker, and keeps a device id in
 # the user's home folder, unless this is set before it is imported. What optkit measures stays here.
@@ -24,6 +25,10 @@ def __getattr__(name: str) -> Any:  # a module attribute may be anything
         from optkit.pipeline.run import compress
 
         return compress
+    if name == "train":
+        from optkit.pipeline.train_run import train
+
+        return train
     if name == "__version__":
         from importlib.metadata import version
 

@@ -141,8 +141,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path, names: Sequence[str] = FOLDERS) -> None:
     """Make the run folder with its sub-folders and check that files can be written there.
+
+    Args:
+        folder: The run folder.
+        names: Of the sub-folders.
 
     Raises:
         InputError: It is a file, or cannot be written.
@@ -150,7 +154,7 @@ def prepare_folder(folder: Path) -> None:
     try:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"--out expects a folder, found a file: {folder}; choose another --out")
-        for name in FOLDERS:
+        for name in names:
             (folder / name).mkdir(parents=True, exist_ok=True)
         probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
         probe.write_bytes(b"")
@@ -214,6 +218,20 @@ def locked(folder: Path) -> Iterator[None]:
             else:
                 left.unlink(missing_ok=True)
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another run holds the folder now."""
+    import fcntl
+
+    try:
+        with (folder / LOCK_NAME).open("r") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def describe_file(folder: Path, path: Path) -> Produced:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,29 @@ def peers() -> str:
     return "\n\n".join(shown) + "\n"
 
 
+def lessons() -> str:
+    """Markdown table of the lessons' claims with their verdicts, from the committed run."""
+    result = json.loads((RESULTS / "lessons.json").read_text(encoding="utf-8"))
+    rows = ["| experiment | claim | figures, mean ± spread over the seeds | verdict |", "|---|---|---|---|"]
+    for one in result["experiments"]:
+        shown = one["settings"]
+        if len(shown) > 4:
+            shown = sorted(shown, key=lambda setting: -statistics.fmean(setting["values"]))[:2]
+        figures = "; ".join(f"{setting['name']}: {_spread(setting['values'])}" for setting in shown)
+        more = "; …" if len(shown) < len(one["settings"]) else ""
+        unit = f", {one['unit']}" if one["unit"] else ""
+        rows.append(f"| {one['title']} | {one['claim']} | {one['what']}{unit}: {figures}{more} | {one['verdict']} |")
+    wall = next(figure for figure in result["figures"] if figure["name"].startswith("wall time"))
+    # Only a run that trained everything has a promise, and a time that says anything.
+    took = f"That run took {wall['value']:.0f} minutes" if wall["limit"] is not None else "Run in parts"
+    machine = f"{result['environment']['cpu_model']}, {result['environment']['cores']} cores, {result['date']}"
+    return "\n".join(rows) + f"\n\n{took} ({machine}).\n"
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}".replace("-", "−")
+
+
 def _figures(name: str) -> list[dict[str, Any]]:
     figures: list[dict[str, Any]] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["figures"]
     return figures
@@ -127,6 +151,7 @@ SECTIONS = {
     "right": right,
     "safe": safe,
     "peers": peers,
+    "lessons": lessons,
     "standard": standard,
     "techniques": techniques,
     "precisions": precisions,

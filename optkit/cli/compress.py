@@ -16,6 +16,7 @@ SETTINGS = (
     "model",
     "data",
     "target",
+    "output",
     "calibration",
     "custom_objects",
     "baseline",
@@ -44,6 +45,7 @@ REPEATED = ("skip_layers", "allow", "metrics")
 )
 @preprocessing.options
 @click.option("--target", metavar="COLUMN", help="Column of a table that holds the labels (default: the last).")
+@click.option("--output", metavar="NAME", help="Of a model with several outputs, the one that the labels are for.")
 @click.option("--calibration", metavar="DATA", help="Other data to calibrate with (default: of the training part).")
 @click.option(
     "--allow", multiple=True, metavar="range", help="Go on, with a warning, where the data's range is refused."

@@ -13,6 +13,8 @@ from optkit.errors import EnvironmentFailedError, InternalError, OptkitError, ne
 
 COMMANDS = {
     "compress": "Compress a model in every standard way, prove and measure each file, recommend one.",
+    "train": "Train the network that is compressed afterwards, with every knob, and diagnose how it went.",
+    "tune": "Search the knobs of training; train the best settings on all but the test part.",
     "compare": "Hold two reports side by side; fail a build when a condition is broken.",
     "report": "Draw the pages of a run again from its report.json, and print the table.",
     "benchmark": "Measure model files that are there already, side by side, with the doubt beside every figure.",

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from optkit.pipeline.progress import Event
 
-VERBS = {"train": "Training", "export": "Exporting", "check": "Proving", "measure": "Measuring"}
+VERBS = {
+    "train": "Training",
+    "judge": "Judging",
+    "export": "Exporting",
+    "check": "Proving",
+    "measure": "Measuring",
+}
 
 
 class Display:

@@ -65,3 +65,25 @@ def chunks(examples: Examples) -> Iterator[np.ndarray]:
     count = max(1, min(_MOST, _MOST_BYTES // max(1, one)))
     for start in range(0, len(examples), count):
         yield examples[start : start + count]
+
+
+class Joined:
+    """Examples of one and then of another."""
+
+    def __init__(self, first: Examples, second: Examples) -> None:
+        self._first, self._second = first, second
+        self.dtype = first.dtype
+        self.shape = (len(first) + len(second), *first.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        positions = np.arange(len(self))[chosen]
+        in_first = positions < len(self._first)
+        found = np.empty((len(positions), *self.shape[1:]), self.dtype)
+        found[in_first] = self._first[positions[in_first]]
+        found[~in_first] = self._second[positions[~in_first] - len(self._first)]
+        return found

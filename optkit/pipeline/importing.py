@@ -12,6 +12,7 @@ import numpy as np
 
 from optkit import data
 from optkit.errors import InputError
+from optkit.pipeline import chosen_output
 from optkit.pipeline.settings import Settings
 from optkit.pipeline.stages import check_skipped, finish_model, first_result
 from optkit.problem import Task
@@ -60,7 +61,7 @@ def import_model(
         baseline=wanted.baseline,
         custom_objects=Path(wanted.custom_objects) if wanted.custom_objects else None,
     )
-    model = imported.model
+    model, left_out = chosen_output.cut(imported.model, dataset, wanted.output, wanted.model or "")
     if imported.post_training_only is None:
         check_skipped(wanted, model)
     _check_ports(model, wanted)
@@ -88,7 +89,7 @@ def import_model(
         "post_training_only": imported.post_training_only,
         "source": imported.source,
         "difference": imported.difference,
-        "warnings": [*warnings, *imported.notes],
+        "warnings": [*left_out, *warnings, *imported.notes],
     }
     finish_model(Path(folder), key, name, model, dataset, started=started, result=result)
 

@@ -135,6 +135,11 @@ def _tensor(port: Any) -> Tensor:
     return Tensor(str(port.name), str(dtype), [-1 if axis is None else int(axis) for axis in port.shape])
 
 
+def layer_macs(layer: Any) -> int | None:
+    """Multiply-accumulates of a layer for one input; ``None`` where they are not counted."""
+    return _macs(layer, _ports(layer, "input"), _ports(layer, "output"))
+
+
 def _macs(layer: Any, inputs: list[Tensor], outputs: list[Tensor]) -> int | None:
     """Multiply-accumulates for one input; ``None`` for layers with kernels that are not counted here."""
     kernels = [np.shape(weight) for weight in layer.weights if len(np.shape(weight)) > 1]

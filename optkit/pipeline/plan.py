@@ -29,6 +29,7 @@ TRAINING_SOURCES = (
     "verify/data_range.py",
     "pipeline/stages.py",
     "pipeline/importing.py",
+    "pipeline/chosen_output.py",
     "pipeline/building.py",
     "pipeline/train_settings.py",
 )
@@ -98,6 +99,7 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Pl
             "data": data_sha256,
             "preprocessing": settings.data_spec.preprocessing,
             "metrics": settings.metrics,
+            "output": settings.output,
             "train_samples": settings.train_samples,
             "seed": settings.seed,
             # The number of threads decides the order of float additions.

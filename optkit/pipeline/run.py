@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import shutil
@@ -15,6 +14,7 @@ from optkit.pipeline import figures, jobs, outputs
 from optkit.pipeline.calibration import check_calibration, data_digest
 from optkit.pipeline.plan import make_plan
 from optkit.pipeline.progress import Event, OnEvent, Schedule
+from optkit.pipeline.run_log import LOG, logged
 from optkit.pipeline.settings import Settings, resolve
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from optkit.data import Dataset
     from optkit.pipeline.plan import Plan
     from optkit.schema import Report
-
-LOG = logging.getLogger("optkit")
 
 
 def run_folder(settings: Settings, out: str | os.PathLike[str] | None) -> Path:
@@ -75,7 +73,7 @@ def compress(
     is_new = not os.path.exists(folder)  # noqa: PTH110
     store.prepare_folder(folder)
     try:
-        with store.locked(folder), _logged(folder):
+        with store.locked(folder), logged(folder):
             command = command or outputs.command_line(folder)
             LOG.info("run: %s", command)
             return _run(plan, folder, dataset, command, on_event or _silent, warnings=warnings)
@@ -88,34 +86,6 @@ def compress(
 
 def _silent(_: Event) -> None:
     """No progress is wanted."""
-
-
-class _QuietHandler(logging.FileHandler):
-    """A full disk is reported once, as the error that it is, and not again for every line of the log."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the base class's signature
-        """Say nothing."""
-
-
-class _logged:  # noqa: N801  # used as a function: a context manager with state
-    """Sends the package's log to ``log.txt`` in the run folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._handler = _QuietHandler(folder / "log.txt", encoding="utf-8")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-
-    def __enter__(self) -> None:
-        LOG.setLevel(logging.INFO)
-        LOG.propagate = False
-        LOG.addHandler(self._handler)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is not None:
-            LOG.error("run ended: %s", kind.__name__ if kind else "", exc_info=error)
-            if isinstance(error, Exception):
-                error.add_note(f"log: {self._handler.baseFilename}")
-        LOG.removeHandler(self._handler)
-        self._handler.close()
 
 
 def _run(

@@ -35,6 +35,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         resize: ``HEIGHTxWIDTH`` that pictures are brought to.
         channels: Order or number of channels that pictures are brought to.
         target: Column of a table that holds the labels.
+        output: Of a model with several outputs, the one that the labels are for.
         calibration: Other data for the representative data set.
         allow: Refusals that become warnings: ``range``.
         metrics: Further Keras metrics by name.
@@ -63,6 +64,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     resize: str | None = None
     channels: Literal["as they are", "grey", "rgb", "bgr"] | None = None
     target: str | None = None
+    output: str | None = None
     calibration: str | None = None
     allow: tuple[Literal["range"], ...] = ()
     metrics: tuple[str, ...] = ()

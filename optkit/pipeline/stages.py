@@ -50,7 +50,7 @@ CHUNK_BYTES = 64 << 20
 LEAST_CURVE_IMAGES = 1_000
 
 
-def _for_training(dataset: Dataset) -> Dataset:
+def for_training(dataset: Dataset) -> Dataset:
     """The data set as training may see it.
 
     The test part is read once, for finished files. Of the validation part it gets what a learning curve needs: where
@@ -137,7 +137,7 @@ def train_baseline(
     training = TrainSettings(baseline=wanted.baseline, epochs=wanted.epochs, metrics=wanted.metrics, seed=wanted.seed)
     model, task = building.build(training, dataset)
     check_skipped(wanted, model)
-    epochs = train(model, _for_training(dataset), training.plan, task=task, seed=wanted.seed, tell=tell)
+    epochs = train(model, for_training(dataset), training.plan, task=task, seed=wanted.seed, tell=tell)
     result = first_result(model, task) | {"epochs": msgspec.to_builtins(epochs)}
     finish_model(Path(folder), key, name, model, dataset, started=started, result=result)
 
@@ -202,7 +202,7 @@ def apply_technique(
     work = techniques.Work(
         params=msgspec.convert(step.params, module.Params),
         history=tuple(history),
-        data=_for_training(dataset),
+        data=for_training(dataset),
         task=msgspec.convert(parent.result["task"], Task),
         seed=wanted.seed,
         skip_layers=wanted.skip_layers,

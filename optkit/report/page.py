@@ -57,7 +57,7 @@ def _context(report: Report) -> dict[str, Any]:
     facts = headline.facts(report)
     return {
         "report": report,
-        "source": _source,
+        "source": source,
         "created": _moment(report.created),
         "missing": wording.MISSING,
         "chosen": chosen,
@@ -120,7 +120,7 @@ def _preprocessing(report: Report) -> str:
     return "" if given is None else method.preprocessing(given)
 
 
-def _source(name: str) -> Markup:
+def source(name: str) -> Markup:
     """A style sheet or script of this package, to stand inside the page as it is."""
     from importlib.resources import files
 

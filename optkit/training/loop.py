@@ -137,7 +137,7 @@ def train(
             )
         seconds, logs = time.perf_counter() - started, _logs(model)
         with average.in_place() if average else nullcontext():
-            record = _record(model, logs, _evaluate(model, dataset, objective, task), seconds)
+            record = _record(model, logs, evaluate(model, dataset, objective, task), seconds)
             is_best, cuts = progress.after(record, plan)
             if is_best:
                 best = model.get_weights()
@@ -275,7 +275,7 @@ def _record(model: Any, logs: dict[str, float], held_out: dict[str, float], seco
     )
 
 
-def _evaluate(model: Any, dataset: Dataset, objective: Objective, task: Task) -> dict[str, float]:
+def evaluate(model: Any, dataset: Dataset, objective: Objective, task: Task) -> dict[str, float]:
     """Loss and accuracy on the validation part, which need not fit in memory; nothing where it is empty."""
     part, shape = dataset.validation, tuple(model.input_shape[1:])
     if not len(part.labels):

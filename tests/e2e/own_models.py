@@ -71,6 +71,16 @@ def make(folder: Path) -> None:
     parity.save(folder / "odd.keras")
     np.savez(folder / "odd.npz", **{k: v % 2 if k[0] == "y" else v for k, v in found.items()})
 
+    # Two answers to one picture, and two of the same form.
+    seen = keras.layers.Dense(48, activation="relu", name="seen")(keras.layers.Flatten()(image))
+    digit = keras.layers.Dense(10, activation="softmax", name="digit")(seen)
+    odd = keras.layers.Dense(1, activation="sigmoid", name="odd")(seen)
+    both = keras.Model(image, [digit, odd], name="both")
+    both.compile("adam", ["sparse_categorical_crossentropy", "binary_crossentropy"])
+    both.fit(real, [labels, (labels % 2).astype("float32")], batch_size=64, epochs=4, verbose=0)
+    both.save(folder / "both.keras")
+    keras.Model(image, [digit, keras.layers.Dense(10, name="other")(seen)]).save(folder / "alike.keras")
+
     # Large pictures and a wide first layer: a hundred of them at once take 3 GB of activations.
     large = found["x_train"][:160].repeat(10, axis=1).repeat(10, axis=2)
     light = labels[:160] % 2

@@ -148,3 +148,31 @@ def test_large_pictures_go_through_a_wide_network(own: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     (file,) = report_of(own / "large")["variants"]
     assert (file["status"], file["accuracy"]["total"]) == ("ok", 40)
+
+
+def test_of_several_outputs_the_one_that_fits_the_labels_is_compressed(own: Path) -> None:
+    arguments = ("both.keras", "--data", "digits.npz", "--scale", "1/255", "--recipe", "int8", "--formats", "tflite")
+    result = optkit("compress", *arguments, "--out", "both", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = report_of(own / "both")
+    assert min(file["accuracy"]["top1"] for file in report["variants"]) > 0.6
+    assert any("digit is compressed and judged, odd left out" in words for words in report["warnings"])
+    result = optkit("compress", *arguments[:2], "odd.npz", *arguments[3:], "--output", "odd", "--out", "odd", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert min(file["accuracy"]["top1"] for file in report_of(own / "odd")["variants"]) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("alike.keras",), "digit and other have the form that the labels of digits.npz need"),
+        (("both.keras", "--output", "even"), "is none of the outputs of both.keras"),
+        (("both.keras", "--output", "odd"), "labels of digits.npz are outside the model's outputs"),
+    ],
+)
+def test_an_output_that_is_not_clear_is_refused(own: Path, arguments: tuple[str, ...], words: str) -> None:
+    result = optkit("compress", *arguments, "--data", "digits.npz", "--scale", "1/255", "--out", "unclear", cwd=own)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (own / "unclear").exists()

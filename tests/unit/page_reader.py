@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-VOID = {"meta", "link", "input", "br", "image", "path", "circle", "rect", "line", "use"}
+VOID = {"meta", "link", "input", "br", "img", "image", "path", "circle", "rect", "line", "use"}
 
 
 class Page(HTMLParser):

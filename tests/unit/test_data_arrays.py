@@ -30,7 +30,7 @@ def test_declared_parts_are_kept_and_validation_is_taken_from_training(tmp_path:
     arrays = {"x_train": IMAGES[:150], "y_train": LABELS[:150], "x_test": IMAGES[150:], "y_test": LABELS[150:]}
     np.savez(tmp_path / "data.npz", **arrays)
     dataset = data.load(str(tmp_path / "data.npz"))
-    assert [len(part.labels) for part in (dataset.train, dataset.validation, dataset.test)] == [135, 15, 50]
+    assert [len(part.labels) for part in (dataset.train, dataset.validation, dataset.test)] == [112, 38, 50]
     assert np.array_equal(dataset.test.images[:], IMAGES[150:])
     assert np.array_equal(dataset.test.labels, LABELS[150:])
     assert (dataset.classes, dataset.warnings) == (4, ())
@@ -55,7 +55,7 @@ def test_all_forms_of_the_same_arrays_are_the_same_data(tmp_path: Path) -> None:
     sources = ["a.npz", "b.npz", f"images.npy,{tmp_path}/labels.npy", ""]
     found = [data.load(f"{tmp_path}/{name}") for name in sources]
     assert len({dataset.sha256 for dataset in found}) == 1
-    assert [len(part.labels) for part in (found[0].train, found[0].validation, found[0].test)] == [160, 20, 20]
+    assert [len(part.labels) for part in (found[0].train, found[0].validation, found[0].test)] == [120, 40, 40]
 
 
 def resident_bytes() -> int:

@@ -46,8 +46,8 @@ REFUSED = {
     "infinite": (parts(x_test=with_value(-np.inf)), "NaN or infinity.*position 37"),
     "beyond float32": (parts(x_test=with_value(0).astype(float) * 1e300), "NaN or infinity"),
     "all alike": (parts(x_train=np.ones((200, 4), np.float32)), "training images are alike"),
-    "one class": (parts(y_train=np.ones(200, int), y_test=np.ones(100, int)), "all 180 training labels are 1"),
-    "one value": (parts(y_train=np.full(200, 0.5), y_test=LABELS[200:] + 0.5), "all 180 training labels are 0.5"),
+    "one class": (parts(y_train=np.ones(200, int), y_test=np.ones(100, int)), "all 150 training labels are 1"),
+    "one value": (parts(y_train=np.full(200, 0.5), y_test=LABELS[200:] + 0.5), "all 150 training labels are 0.5"),
     "negative": (parts(y_test=LABELS[200:] - 1), "labels from 0 on in x_test of .*found -1"),
     "beyond one-hot": (parts(y_train=np.eye(3)[LABELS[:200]], y_test=LABELS[200:] + 1), "0 to 2 in x_test.*found 3"),
     "not one-hot": (parts(y_train=np.ones((200, 3), int)), "not one-hot"),
@@ -132,9 +132,9 @@ def test_what_is_held_out_has_each_classs_share(count: int) -> None:
 
 def test_splits_are_the_same_every_time_and_share_nothing() -> None:
     split = _split.in_three(LABELS)
-    assert [len(part) for part in split] == [240, 30, 30]
+    assert [len(part) for part in split] == [180, 60, 60]
     assert sorted(np.concatenate(split)) == list(range(300))
-    assert np.bincount(LABELS[split.test]).tolist() == np.bincount(LABELS[split.validation]).tolist() == [10, 10, 10]
+    assert np.bincount(LABELS[split.test]).tolist() == np.bincount(LABELS[split.validation]).tolist() == [20, 20, 20]
     assert np.array_equal(split.train, _split.in_three(LABELS).train)
     assert len(_split.in_two(np.zeros(100_000, np.float32)).validation) == 5_000
 
@@ -158,3 +158,18 @@ def test_labels_of_every_kind(raw: list[object], classes: int) -> None:
     assert found.parts["y"].dtype == (np.int64 if classes else np.float32)
     if raw == ["b", "a", "b"]:
         assert (found.names, found.parts["y"].tolist()) == (("a", "b"), [1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("count", "three", "two"),
+    [
+        (1_000, [600, 200, 200], [750, 250, 0]),
+        (9_999, [5_999, 2_000, 2_000], [7_499, 2_500, 0]),
+        (10_000, [8_000, 1_000, 1_000], [9_000, 1_000, 0]),
+        (100_000, [85_000, 5_000, 10_000], [95_000, 5_000, 0]),
+    ],
+)
+def test_small_data_in_one_piece_hold_more_out(count: int, three: list[int], two: list[int]) -> None:
+    labels = np.arange(count) % 10
+    assert [len(part) for part in _split.in_three(labels)] == three
+    assert [len(part) for part in _split.in_two(labels)] == two

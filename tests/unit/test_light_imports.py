@@ -36,6 +36,7 @@ def _loaded(code: str, packages: tuple[str, ...]) -> list[str]:
         "import optkit; optkit.__version__",
         "from optkit.cli.main import cli; cli.main(['--help'], standalone_mode=False)",
         "from optkit.cli.main import cli; cli.main(['compress', '--help'], standalone_mode=False)",
+        "from optkit.cli.main import cli; cli.main(['train', '--help'], standalone_mode=False)",
     ],
 )
 def test_the_core_loads_nothing_heavy(code: str) -> None:
@@ -47,6 +48,8 @@ def test_the_core_loads_nothing_heavy(code: str) -> None:
     [
         "optkit.cli.list",
         "optkit.pipeline.run",
+        "optkit.pipeline.train_run",
+        "optkit.report.diagnosis",
         "optkit.measure.latency",
         "optkit.measure.latency_worker",
         "optkit.measure.memory_worker",
