@@ -25,7 +25,7 @@ KINDS = {
     "pool": "pool:SIDE, the largest of each window",
     "average": "average:SIDE, the mean of each window",
     "global": "global, the mean of each channel",
-    "flatten": "flatten",
+    "flatten": "flatten, which a dense layer after pictures does by itself",
     "dense": "dense:UNITS",
     "dropout": "dropout:RATE",
     "batchnorm": "batchnorm",

@@ -31,6 +31,7 @@ NETWORKS: dict[str, Network] = {
     "penalties": Network(LAYERS, l1=0.001, l2=0.01),
     "average and global": Network(("conv:6x3:same", "average:4", "depthwise:3:stride2", "average:2:same", "global")),
     "own words": Network(("conv:6x3:stride3", "batchnorm", "dropout:0.25", "flatten", "dropout:.5", "dense:8")),
+    "dense at once": Network(("conv:6x3:stride3", "dense:8", "flatten", "dense:6")),
 }
 FILES = (("tflite", "fp32"), ("tflite", "int8"), ("onnx", "fp32"))
 

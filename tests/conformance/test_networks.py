@@ -118,3 +118,8 @@ def test_pooling_and_own_words(results: dict[str, Any]) -> None:
         *("BatchNormalization", "Dropout", "Flatten", "Dropout", "Dense", "Dense"),
     ]
     assert [line.split()[2] for line in found if line.startswith("Dropout")] == ["0.25", "0.5"]
+
+
+def test_a_dense_layer_takes_a_picture_as_a_whole(results: dict[str, Any]) -> None:
+    kinds = [line.split()[0] for line in layers(results, "dense at once")]
+    assert kinds == ["InputLayer", "Conv2D", "Flatten", "Dense", "Flatten", "Dense", "Dense"]
