@@ -93,6 +93,11 @@ def safe() -> str:
     return _promises(SAFE)
 
 
+def augmentation() -> str:
+    """What random changes of the images cost, from the committed run."""
+    return _promises(("augmentation",))
+
+
 def _promises(benchmarks: tuple[str, ...]) -> str:
     """Markdown table of figures with what was promised."""
     rows = ["| `scripts/bench` | figure | measured | promised |", "|---|---|--:|--:|"]
@@ -150,6 +155,7 @@ def _figures(name: str) -> list[dict[str, Any]]:
 SECTIONS = {
     "right": right,
     "safe": safe,
+    "augmentation": augmentation,
     "peers": peers,
     "lessons": lessons,
     "standard": standard,
