@@ -264,7 +264,9 @@ def observed(value: float | str | None) -> str:
     """What a check saw, or its limit: a whole number is written as one, whether or not JSON made it a float."""
     if value is None:
         return MISSING
-    return value if isinstance(value, str) else f"{value:.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1e6 else f"{value:.4g}"
 
 
 def cost(variant: Variant, baseline: Variant | None, *, with_accuracy: bool = True) -> str:

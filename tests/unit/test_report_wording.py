@@ -130,6 +130,8 @@ def test_what_a_check_saw_is_written_the_same_before_and_after_json() -> None:
         "1e-07",
         "1,730,112",
     ]
+    # Digits that say nothing are left out; a ratio to nothing is infinite.
+    assert [wording.observed(value) for value in (0.000120713, 12_345, float("inf"))] == ["0.0001207", "12,345", "inf"]
 
 
 def test_the_reference_is_fp32_only_where_all_are() -> None:
