@@ -43,7 +43,7 @@ def _drawn(sized: Sequence[Variant], file_format: str, order: list[str], layout:
     parts = []
     for value in svg.ticks(0, largest, about=layout.ticks // 2 + 1):
         parts.append(svg.line(x(value), _TOP, x(value), bottom, class_="grid"))
-        parts.append(svg.text(x(value), bottom + 19, wording.kilobytes(value), anchor=layout.anchor(x(value))))
+        parts.append(svg.text(x(value), bottom + 19, wording.axis_bytes(value), anchor=layout.anchor(x(value))))
     for index, variant in enumerate(sized):
         parts += _bar(variant, order, x, _TOP + layout.row * index, layout)
     label = f"Bytes of each {file_format} file by kind; the exact numbers are in the table below"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from markupsafe import Markup
 
 from optkit.report import svg, wording
 from optkit.report.reference import formats
@@ -11,18 +13,27 @@ from optkit.report.reference import formats
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from markupsafe import Markup
-
     from optkit.report.svg import Scale
     from optkit.schema import Report, ScalingPoint, Variant
 
     Axis = Literal["batch", "threads"]
 
-_WIDTH, _LEFT, _TOP, _BOTTOM = 580, 62, 18, 46
+_LEFT, _TOP, _BOTTOM = 70, 18, 46
 _LEAST_HEIGHT, _LABEL_PX = 340, 15.0
 
-# Width of a letter of a label, room between the last point and its label, and the most letters of a label.
-_LETTER_PX, _GAP_PX, _LONGEST_LABEL = 6.6, 26, 36
+# Width of a letter of a label, and room between the last point and its label.
+_LETTER_PX, _GAP_PX = 6.6, 26
+
+
+class _Box(NamedTuple):
+    """Kind of a picture as in ``svg.picture``, its width, and the most letters of a label."""
+
+    kind: str
+    width: int
+    longest_label: int
+
+
+_BOXES = (_Box("roomy", 580, 36), _Box("slim", 340, 17))
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ def panels(report: Report) -> list[tuple[str, Markup]]:
             series = _series(scaled, axis)
             if series:
                 heading = f"{file_format}: images per second against {words}"
-                charts.append((heading, _panel(series, axis, heading)))
+                charts.append((heading, Markup("").join(_panel(series, axis, heading, box) for box in _BOXES)))
     return charts
 
 
@@ -113,9 +124,9 @@ def _drawable(point: ScalingPoint) -> bool:
     return min(point.batch, point.threads) > 0 and min(point.images_per_second, *point.ci95) > 0
 
 
-def _panel(series: Sequence[_Series], axis: Axis, heading: str) -> Markup:
+def _panel(series: Sequence[_Series], axis: Axis, heading: str, box: _Box) -> Markup:
     height = max(_LEAST_HEIGHT, int(_TOP + _BOTTOM + _LABEL_PX * (len(series) + 1)))
-    right = _WIDTH - _GAP_PX - _LETTER_PX * min(_LONGEST_LABEL, max(len(one.name) for one in series))
+    right = box.width - _GAP_PX - _LETTER_PX * min(box.longest_label, max(len(one.name) for one in series))
     places = sorted({int(getattr(point, axis)) for one in series for point in one.points})
     x = svg.logarithmic(places[0], places[-1], _LEFT + 12, right)
     low = min(min(point.ci95[0], point.images_per_second) for one in series for point in one.points)
@@ -123,12 +134,13 @@ def _panel(series: Sequence[_Series], axis: Axis, heading: str) -> Markup:
     y = svg.logarithmic(low / 1.08, high * 1.08, height - _BOTTOM, _TOP)
     parts = _axes(x, y, (low / 1.08, high * 1.08), places, (right, height))
     parts.append(svg.text((_LEFT + right) / 2, height - 6, axis, class_="hint"))
-    parts.append(svg.text(_WIDTH, height - 6, "both scales logarithmic", class_="hint", anchor="end"))
+    scales = "both scales logarithmic" if box.kind == "roomy" else "logarithmic"
+    parts.append(svg.text(box.width, height - 6, scales, class_="hint", anchor="end"))
     for one in series:
         parts += _line(one, axis, x, y)
-    parts += _labels(series, axis, x, y)
+    parts += _labels(series, axis, (x, y), box.longest_label)
     label = f"{heading}: {len(series)} lines, every point with its interval is in the table below"
-    return svg.picture(_WIDTH, height, label, *parts)
+    return svg.picture(box.width, height, label, *parts, kind=box.kind)
 
 
 def _axes(
@@ -139,7 +151,7 @@ def _axes(
     parts = []
     for value in svg.logarithmic_ticks(*rates, at_most=6):
         parts.append(svg.line(_LEFT, y(value), right, y(value), class_="grid"))
-        parts.append(svg.text(_LEFT - 8, y(value) + 4, f"{value:,g}", anchor="end"))
+        parts.append(svg.text(_LEFT - 8, y(value) + 4, f"{value:,.10g}", anchor="end"))
     for place in places:
         parts.append(svg.line(x(place), bottom, x(place), bottom + 5, class_="axis"))
         parts.append(svg.text(x(place), bottom + 19, str(place)))
@@ -175,8 +187,9 @@ def _mark(x: float, y: float, shape: int, class_: str) -> Markup:
     return svg.element("path", d=f"M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5 -5z", class_=class_)
 
 
-def _labels(series: Sequence[_Series], axis: Axis, x: Scale, y: Scale) -> list[Markup]:
+def _labels(series: Sequence[_Series], axis: Axis, scales: tuple[Scale, Scale], longest: int) -> list[Markup]:
     """Each line's name at its end, moved apart as little as possible, with a thin line to where it belongs."""
+    x, y = scales
     ends = sorted(((y(one.points[-1].images_per_second), one) for one in series), key=lambda item: item[0])
     wanted = [height for height, _ in ends]
     left = max(x(getattr(one.points[-1], axis)) for one in series)
@@ -185,6 +198,6 @@ def _labels(series: Sequence[_Series], axis: Axis, x: Scale, y: Scale) -> list[M
         at = x(getattr(one.points[-1], axis))
         parts.append(svg.path([(at + 7, height), (left + 16, spot)], class_="leader"))
         # A longer name stands whole in the marks' titles and in the table.
-        name = one.name if len(one.name) <= _LONGEST_LABEL else f"{one.name[: _LONGEST_LABEL - 1]}…"
+        name = one.name if len(one.name) <= longest else f"{one.name[: longest - 1]}…"
         parts.append(svg.text(left + 20, spot + 4, name, class_="label", anchor="start"))
     return parts

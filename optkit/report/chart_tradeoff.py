@@ -118,7 +118,7 @@ def _time(variant: Variant) -> float | None:
 
 # Name of the horizontal axis, its figure, and how it is written beside a mark and on the axis.
 _METRICS = (
-    ("file size", _bytes, wording.kilobytes, wording.kilobytes),
+    ("file size", _bytes, wording.kilobytes, wording.axis_bytes),
     ("time per call", _time, wording.microseconds, wording.axis_time),
 )
 

@@ -275,7 +275,10 @@ def _latency_facts(variant: Variant) -> list[tuple[str, str]]:
                 f"{'s' if value.threads != 1 else ''}, batch {value.batch}"
             ),
         ),
-        ("Before the first answer", f"load {value.load_ms:.2f} ms, first call {value.first_ms:.2f} ms"),
+        (
+            "Before the first answer",
+            f"load {wording.milliseconds(value.load_ms)}, first call {wording.milliseconds(value.first_ms)}",
+        ),
     ]
 
 

@@ -67,6 +67,11 @@ def kilobytes(number: float | None) -> str:
     return MISSING if number is None else f"{number / 1000:,.0f} kB" if number >= 10_000 else f"{number:,.0f} B"
 
 
+def axis_bytes(number: float) -> str:
+    """Round bytes for an axis, in kB (1,000 bytes) from there on."""
+    return f"{number / 1000:,.10g} kB" if number >= 1000 or not number else f"{number:,.10g} B"
+
+
 def percent(fraction: float | None, *, decimals: int = 2) -> str:
     """A fraction in percent; two decimals are one image of the 10,000 of MNIST's test set."""
     return MISSING if fraction is None else f"{100 * fraction:.{decimals}f} %"
@@ -110,6 +115,11 @@ def microseconds(time_us: float | None) -> str:
     if time_us >= 10_000:
         return f"{time_us / 1000:,.{_decimals(time_us / 1000)}f} ms"
     return f"{time_us:,.{_decimals(time_us)}f} µs"
+
+
+def milliseconds(time_ms: float) -> str:
+    """A time with three digits, in ms from 0.1 ms on."""
+    return microseconds(1000 * time_ms) if time_ms < 0.1 else f"{time_ms:,.{_decimals(time_ms)}f} ms"
 
 
 def axis_time(time_us: float) -> str:
@@ -254,7 +264,9 @@ def observed(value: float | str | None) -> str:
     """What a check saw, or its limit: a whole number is written as one, whether or not JSON made it a float."""
     if value is None:
         return MISSING
-    return value if isinstance(value, str) else f"{value:.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1e6 else f"{value:.4g}"
 
 
 def cost(variant: Variant, baseline: Variant | None, *, with_accuracy: bool = True) -> str:

@@ -26,6 +26,24 @@ SOURCE = "https://ai.google.dev/edge/litert"
 FORMAT = "tflite"
 
 _STDERR = 2
+# Release of TensorFlow Lite that brought an operator's kernel for int16 activations (which version of it that is:
+# tensorflow/compiler/mlir/lite/tools/versioning/op_version.cc, and its release: runtime_version.cc beside it).
+_INT16_SINCE = {
+    "ADD": "2.4.0",
+    "AVERAGE_POOL_2D": "2.3.0",
+    "CONCATENATION": "2.3.0",
+    "CONV_2D": "2.3.0",
+    "DEPTHWISE_CONV_2D": "2.3.0",
+    "FULLY_CONNECTED": "2.3.0",
+    "MAX_POOL_2D": "2.3.0",
+    "MEAN": "2.4.0",
+    "MUL": "2.3.0",
+    "PAD": "2.4.0",
+    "RESHAPE": "1.5.0",
+    "SOFTMAX": "2.3.0",
+}
+# Their kernels of that release take biases of int64 only.
+_INT16_WITH_BIAS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 # What the interpreter calls a node that a delegate has put in the place of others.
 _DELEGATE = "DELEGATE"
 
@@ -101,11 +119,24 @@ def least_version(path: Path, file: ModelFacts) -> str | None:
 
     Returns:
         Such as ``TensorFlow Lite 2.3.0``: the converter counts in TensorFlow's releases, where LiteRT comes from.
-        ``None`` where nothing is noted, and for int16 activations: the converter (2.21) makes its note before it
-        quantizes to int16, so that it says 1.5.0 in files whose kernels came with 2.3.0.
+        ``None`` where nothing is noted. With int16 activations the note is too low: the converter (2.21) makes it
+        before it quantizes to int16, so that the release that brought these kernels counts as well; ``None`` where one
+        of them is not listed here.
     """
-    if any("int16" in operator.input_dtypes for operator in file.operators):
+    noted = _noted_version(path)
+    wide = [operator for operator in file.operators if "int16" in operator.input_dtypes]
+    narrow_bias = any(operator.kind in _INT16_WITH_BIAS and "int32" in operator.input_dtypes for operator in wide)
+    if noted is None or narrow_bias or not {operator.kind for operator in wide} <= _INT16_SINCE.keys():
         return None
+    least = max([noted, *(_INT16_SINCE[operator.kind] for operator in wide)], key=_release)
+    return f"TensorFlow Lite {least}"
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _noted_version(path: Path) -> str | None:
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(path.read_bytes(), 0)
@@ -116,7 +147,7 @@ def least_version(path: Path, file: ModelFacts) -> str | None:
             if buffer.DataLength():
                 # The converter pads the text with zeros, and leaves all zeros where it knows of no version.
                 text = buffer.DataAsNumpy().tobytes().rstrip(b"\0").decode("ascii", "replace")
-                return f"TensorFlow Lite {text}" if text else None
+                return text or None
     return None
 
 

@@ -107,7 +107,27 @@ def test_a_file_that_xnnpack_cannot_take_says_so(tmp_path: Path) -> None:
     assert facts.delegated_nodes == 0
     assert "XNNPACK took no operator" in facts.optimization
     # The note is the one that the converter leaves in int16x8 files, and it is too low.
-    assert facts.least_version is None
+    assert facts.least_version == "TensorFlow Lite 2.3.0"
+    b.operator("RELU", [x], [b.tensor("z", (1, 4), "INT16")])
+    path.write_bytes(b.finish({"x": x}, {"y": y}))
+    assert litert.least_version(path, readback.read(path)) is None
+
+
+@pytest.mark.parametrize(
+    ("bias", "noted", "expected"),
+    [("INT64", b"1.5.0", "2.3.0"), ("INT64", b"2.17.0", "2.17.0"), ("INT32", b"1.5.0", None)],
+)
+def test_int16_kernels_raise_the_least_version_that_the_converter_noted(
+    tmp_path: Path, bias: str, noted: bytes, expected: str | None
+) -> None:
+    b = model_files.TFLiteBuilder()
+    x, y = (b.tensor(name, (1, 4), "INT16", scales=[1 / 32768]) for name in "xy")
+    kernel = b.tensor("kernel", (4, 4), "INT8", values=np.ones((4, 4), np.int8), scales=[0.1] * 4)
+    offsets = b.tensor("bias", (4,), bias, values=np.zeros(4, bias.lower()))
+    b.operator("FULLY_CONNECTED", [x, kernel, offsets], [y], "FullyConnectedOptions")
+    path = tmp_path / "int16x8.tflite"
+    path.write_bytes(with_note(b, noted).finish({"x": x}, {"y": y}))
+    assert litert.least_version(path, readback.read(path)) == (expected and f"TensorFlow Lite {expected}")
 
 
 def test_an_operator_before_those_that_xnnpack_took_is_not_counted(tmp_path: Path) -> None:

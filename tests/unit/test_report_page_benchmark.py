@@ -125,7 +125,8 @@ def test_batches_and_threads_are_charts_with_error_bars_and_a_table() -> None:
     assert list(charts) == [
         f"{name}: images per second against {axis}" for name in ("tflite", "onnx") for axis in ("batch", "threads")
     ]
-    batch = charts["onnx: images per second against batch"]
+    batch, slim, _ = charts["onnx: images per second against batch"].split("</svg>")
+    assert slim.count('class="rate ') == 4
     assert batch.count('class="rate ') == 4
     assert batch.count('class="error ') == 12
     assert "mobile-qdq, 2 threads, batch 8: 451 [437, 464] images per second" in batch
@@ -146,6 +147,9 @@ def test_a_chart_needs_two_points_and_figures_that_have_a_place() -> None:
         variants = [replace(BENCHMARK.variants[0], scaling=list(points))]
         return [heading for heading, _ in chart_scaling.panels(replace(BENCHMARK, variants=variants))]
 
+    fast = [replace(one, images_per_second=2e6, ci95=(5e5, 4e6)) for one in (point, threads)]
+    million = replace(BENCHMARK, variants=[replace(BENCHMARK.variants[0], scaling=fast)])
+    assert ">1,000,000</text>" in chart_scaling.panels(million)[0][1]
     assert drawn(point) == []
     assert drawn(point, threads) == ["tflite: images per second against threads"]
     assert drawn(point, replace(threads, ci95=(0.0, 90.0))) == []

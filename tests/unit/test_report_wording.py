@@ -83,6 +83,13 @@ def test_figures_have_units_and_no_more_digits_than_they_deserve() -> None:
     assert wording.percent(0.9905) == "99.05 %"
     assert wording.percent_interval((0.988, 0.9923)) == "[98.80, 99.23]"
     assert wording.kilobytes(448_768) == "449 kB"
+    assert [wording.milliseconds(value) for value in (0.0031, 0.28, 1.932, 240)] == [
+        "3.10 µs",
+        "0.28 ms",
+        "1.93 ms",
+        "240 ms",
+    ]
+    assert [wording.axis_bytes(value) for value in (0, 500, 5_000, 2_500_000)] == ["0 kB", "500 B", "5 kB", "2,500 kB"]
     assert wording.listed(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"
 
 
@@ -123,6 +130,8 @@ def test_what_a_check_saw_is_written_the_same_before_and_after_json() -> None:
         "1e-07",
         "1,730,112",
     ]
+    # Digits that say nothing are left out; a ratio to nothing is infinite.
+    assert [wording.observed(value) for value in (0.000120713, 12_345, float("inf"))] == ["0.0001207", "12,345", "inf"]
 
 
 def test_the_reference_is_fp32_only_where_all_are() -> None:
