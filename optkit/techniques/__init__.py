@@ -99,12 +99,13 @@ def kernels(model: Any) -> dict[str, Any]:
 
     Returns:
         Arrays with the output channel last ([height, width, in, out] or [in, out]; depthwise
-        [height, width, in, multiplier]), in layer order. Wrapped layers go by the inner layer's name.
+        [height, width, in, multiplier]), in layer order. Of a separable convolution it is the pointwise one, the
+        only one that tensorflow-model-optimization changes. Wrapped layers go by the inner layer's name.
     """
     found = {}
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)
-        for attribute in ("depthwise_kernel", "kernel"):
+        for attribute in ("pointwise_kernel", "depthwise_kernel", "kernel"):
             weight = getattr(inner, attribute, None)
             if weight is not None and hasattr(weight, "numpy"):
                 found[inner.name] = weight.numpy()

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 
 def small_model() -> Any:
-    """A network with every kind of layer that the baselines have, and a convolution that 2 of 4 cannot prune."""
+    """A network with every kind of layer that the baselines have, a convolution that 2 of 4 cannot prune, and a
+    separable one, which has two kernels.
+    """
     from tf_keras import Model, layers
 
     image = layers.Input((28, 28, 1), name="image")
     x = layers.Conv2D(8, 5, strides=2, activation="relu", name="conv_1")(image)
     x = layers.Conv2D(8, 3, activation="relu", name="conv_2")(x)
+    x = layers.SeparableConv2D(8, 3, padding="same", activation="relu", name="separable")(x)
     x = layers.MaxPooling2D(2, name="pool")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dropout(0.2, name="dropout")(x)

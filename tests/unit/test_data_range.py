@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,6 +17,9 @@ from optkit.data._preprocessing import declared, read_scale
 from optkit.errors import InputError
 from optkit.problem import Preprocessing, Task
 from optkit.verify import data_range
+
+if TYPE_CHECKING:
+    from optkit.problem import Outputs
 
 MNIST = data.load("mnist")
 RAW, LABELS = MNIST.train.images[:500], MNIST.train.labels[:500]
@@ -46,6 +51,109 @@ def test_0_to_1_for_a_model_of_0_to_255_is_refused() -> None:
 
     with pytest.raises(InputError, match="--scale 1;"):
         data_range.judge(of_bytes, RAW, LABELS, TASK, UNIT, allowed=False)
+
+
+@functools.cache
+def softmax_weights(scale: float, units: str) -> np.ndarray:
+    """Softmax regression trained on values of 0 to 1 or of 0 to 255: what it answers hardly depends on the scale."""
+    images = MNIST.train.images[:3000].reshape(3000, -1).astype(np.float64) * scale
+    wanted, weights = np.eye(10)[MNIST.train.labels[:3000]], np.zeros((784, 10))
+    step = {"0-1": 0.5, "0-255": 0.5 / 255**2}[units]
+    for _ in range(150):
+        weights -= step * images.T @ (probabilities(images @ weights) - wanted) / len(images)
+    return weights
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    found: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    return found
+
+
+PROBABILITIES = Task("multiclass", "probabilities", 10)
+
+
+def trained(scale: float, units: str, images: np.ndarray) -> np.ndarray:
+    return probabilities(images.reshape(len(images), -1) @ softmax_weights(scale, units)).astype(np.float32)
+
+
+def test_a_model_whose_answers_do_not_depend_on_the_scale_is_found_by_its_loss() -> None:
+    def of_unit(images: np.ndarray) -> np.ndarray:
+        return trained(1 / 255, "0-1", images)
+
+    def of_bytes(images: np.ndarray) -> np.ndarray:
+        return trained(1.0, "0-255", images)
+
+    right, as_they_are = (of_unit(data.to_real(RAW, one)).argmax(axis=1) for one in (UNIT, Preprocessing()))
+    assert (right == as_they_are).all()
+    with pytest.raises(InputError, match=r"cross-entropy.*--scale 1/255"):
+        data_range.judge(of_unit, RAW, LABELS, PROBABILITIES, Preprocessing(), allowed=False)
+    assert data_range.judge(of_unit, RAW, LABELS, PROBABILITIES, UNIT, allowed=False) == []
+    with pytest.raises(InputError, match="--scale 1;"):
+        data_range.judge(of_bytes, RAW, LABELS, PROBABILITIES, UNIT, allowed=False)
+    assert data_range.judge(of_bytes, RAW, LABELS, PROBABILITIES, Preprocessing(), allowed=False) == []
+
+
+def test_data_of_0_to_1_for_a_model_of_minus_1_to_1_are_refused() -> None:
+    with pytest.raises(InputError, match="--scale 2 --mean 1;"):
+        data_range.judge(lambda images: centres((images + 1) / 2), REAL, LABELS, TASK, Preprocessing(), allowed=False)
+
+
+def test_where_nothing_tells_the_scale_it_is_said() -> None:
+    """Outputs that are bounded, as behind sigmoids: right at any scale, and about as sure."""
+
+    def bounded(images: np.ndarray) -> np.ndarray:
+        answers = trained(1 / 255, "0-1", images).argmax(axis=1)
+        sure = 0.9 if images.max() > 2 else 0.8
+        found: np.ndarray = 0.01 + sure * np.eye(10, dtype=np.float32)[answers]
+        return found
+
+    def same_at_any_scale(images: np.ndarray) -> np.ndarray:
+        return bounded(images / images.max())
+
+    (warning,) = data_range.judge(bounded, RAW, LABELS, PROBABILITIES, Preprocessing(), allowed=False)
+    assert "--scale 1/255" in warning
+    assert data_range.judge(bounded, RAW, LABELS, PROBABILITIES, UNIT, allowed=False) == []
+    assert data_range.judge(same_at_any_scale, RAW, LABELS, PROBABILITIES, Preprocessing(), allowed=False) == []
+    assert data_range.judge(bounded, REAL, LABELS, PROBABILITIES, Preprocessing(), allowed=False) == []
+
+
+def test_right_answers_alone_do_not_excuse_a_certainty_that_training_cannot_reach() -> None:
+    right = trained(1 / 255, "0-1", data.to_real(RAW, UNIT)).argmax(axis=1) == LABELS
+    chosen = RAW[right], LABELS[right]
+
+    def surer(images: np.ndarray) -> np.ndarray:
+        return probabilities(2 * images.reshape(len(images), -1) @ softmax_weights(1 / 255, "0-1"))
+
+    def trained_on_bytes(images: np.ndarray) -> np.ndarray:
+        return trained(1.0, "0-255", images)
+
+    with pytest.raises(InputError, match=r"100.0% right.*100.0% right.*--scale 1/255"):
+        data_range.judge(surer, *chosen, PROBABILITIES, Preprocessing(), allowed=False)
+    assert data_range.judge(surer, *chosen, PROBABILITIES, UNIT, allowed=False) == []
+    assert data_range.judge(trained_on_bytes, *chosen, PROBABILITIES, Preprocessing(), allowed=False) == []
+
+
+def test_a_model_that_scales_its_input_itself_is_left_alone() -> None:
+    def itself(images: np.ndarray) -> np.ndarray:
+        return trained(1 / 255, "0-1", images / images.max(axis=(1, 2), keepdims=True))
+
+    assert data_range.judge(itself, RAW, LABELS, PROBABILITIES, Preprocessing(), allowed=False) == []
+
+
+@pytest.mark.parametrize("outputs", ["probabilities", "logits"])
+def test_two_classes_with_one_output_are_judged_by_their_loss_too(outputs: Outputs) -> None:
+    rows, task = (LABELS == 3) | (LABELS == 5), Task("binary", outputs, 1)
+    weights = softmax_weights(1 / 255, "0-1")[:, 5] - softmax_weights(1 / 255, "0-1")[:, 3]
+
+    def five(images: np.ndarray) -> np.ndarray:
+        logits = images.reshape(len(images), -1) @ weights[:, None]
+        return logits if outputs == "logits" else 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+
+    chosen = RAW[rows], (LABELS[rows] == 5).astype(np.int64)
+    with pytest.raises(InputError, match="cross-entropy"):
+        data_range.judge(five, *chosen, task, Preprocessing(), allowed=False)
+    assert data_range.judge(five, *chosen, task, UNIT, allowed=False) == []
 
 
 def test_allowed_it_is_a_warning() -> None:
