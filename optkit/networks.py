@@ -122,9 +122,14 @@ def fitted(network: Network, example: Sequence[int]) -> Network:
         example: Shape of a raw example without the batch axis.
 
     Raises:
-        InputError: Examples are no pictures and the network takes pictures.
+        InputError: Examples are of several inputs, or no pictures and the network takes pictures.
     """
     own, shape = network.input_shape, tuple(int(axis) for axis in example)
+    if not shape:
+        raise InputError(
+            "optkit's own networks take one input, the data have several; give the model that takes them: "
+            "optkit compress MODEL --data …"
+        )
     if len(own) == 1:
         flat = 1
         for axis in shape:

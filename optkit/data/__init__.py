@@ -6,6 +6,7 @@ import functools
 import hashlib
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,22 +14,25 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from optkit import registry
+from optkit.data._inputs import parts, together
 from optkit.data._views import Chosen, First, chunks
 from optkit.errors import InputError, nearest
 from optkit.problem import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from types import ModuleType
 
     import numpy as np
+
+    from optkit.data._inputs import Form
 
 
 class Examples(Protocol):
     """Raw inputs [n, …] in memory, mapped from a file, or read when asked for; a NumPy array is one.
 
-    ``shape`` is that of all examples, ``dtype`` what they are stored as. Taking some by a slice or an array of
-    positions gives a NumPy array of its own.
+    ``shape`` is that of all examples, ``dtype`` what they are stored as: for several inputs a structure with a field
+    for each, see ``_inputs``. Taking some by a slice or an array of positions gives a NumPy array of its own.
     """
 
     @property
@@ -104,9 +108,9 @@ class Dataset:
     preprocessing: Preprocessing
     warnings: tuple[str, ...] = ()
 
-    def real(self, raw: np.ndarray, shape: Sequence[int] | None = None) -> np.ndarray:
-        """Real inputs float32 [n, *shape] of raw values [n, …]; their own shape where none is given."""
-        return to_real(raw, self.preprocessing, shape)
+    def real(self, raw: np.ndarray, form: Form | None = None) -> np.ndarray:
+        """Real inputs of raw values, see ``to_real``."""
+        return to_real(raw, self.preprocessing, form)
 
 
 def load(spec: DataSpec | str, *, train_samples: int | None = None) -> Dataset:
@@ -227,20 +231,24 @@ def check_outputs(dataset: Dataset, outputs: int) -> None:
             )
 
 
-def to_real(raw: np.ndarray, preprocessing: Preprocessing, shape: Sequence[int] | None = None) -> np.ndarray:
+def to_real(raw: np.ndarray, preprocessing: Preprocessing, form: Form | None = None) -> np.ndarray:
     """Real values, see ``Preprocessing``.
 
     Args:
-        raw: [n, …], any numbers; channels last.
+        raw: [n, …], any numbers; channels last. Of several inputs a structure [n] with a field for each.
         preprocessing: Scale, mean and standard deviation; pictures already have their size and channels.
-        shape: The model's input shape without the batch axis, such as (28, 28, 1), (28, 28) or (784,); that of
-            the raw values when ``None``. -1 takes what is left.
+        form: The model's input shape without the batch axis, such as (28, 28, 1), (28, 28) or (784,), or of several
+            inputs each one's by its name; that of the raw values when ``None``. -1 takes what is left.
 
     Returns:
-        float32 [n, *shape].
+        float32 [n, *form], or a structure [n] of such fields, in the order of ``form``.
     """
     import numpy as np
 
+    if raw.dtype.names:
+        forms = form if isinstance(form, Mapping) else dict.fromkeys(raw.dtype.names)
+        inputs = parts(raw)
+        return together({name: to_real(inputs[name], preprocessing, shape) for name, shape in forms.items()})
     # A copy, always: what is done in place below must not reach the data.
     real = np.array(raw, np.float32)
     whole = round(1 / preprocessing.scale) if 0 < abs(preprocessing.scale) < 1 else 0
@@ -252,7 +260,9 @@ def to_real(raw: np.ndarray, preprocessing: Preprocessing, shape: Sequence[int] 
         real -= np.array(preprocessing.mean, np.float32)
     if preprocessing.std:
         real /= np.array(preprocessing.std, np.float32)
-    return real if shape is None else real.reshape(len(raw), *shape)
+    if form is None:
+        return real
+    return real.reshape(len(raw), *form)
 
 
 def overlap(first: Examples, second: Examples) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from optkit.data._assemble import Given, Raw
 from optkit.data._files import memory_limit, open_regular
+from optkit.data._inputs import Together
 from optkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -193,8 +194,12 @@ def named_parts(name: str, names: Collection[str], read: Callable[[str], Example
 
     def part(pairs: tuple[tuple[str, str], ...]) -> Given | None:
         for images, labels in pairs:
-            if images in names:
-                return Given(f"{images} of {name}", read(images), in_memory(read(labels)) if labels in names else None)
+            inputs = sorted(one for one in names if one.startswith(f"{images}."))
+            if images in names and inputs:
+                raise InputError(f"expected one array {images} or one for each input in {name}, found both: {inputs}")
+            if images in names or inputs:
+                examples = read(images) if images in names else _together(inputs, read, name)
+                return Given(f"{images} of {name}", examples, in_memory(read(labels)) if labels in names else None)
         return None
 
     train, test = part(TRAIN), part(TEST)
@@ -206,6 +211,22 @@ def named_parts(name: str, names: Collection[str], read: Callable[[str], Example
             f"expected arrays 'x_test' and 'y_test' or 'images' and 'labels' in {name}, found {found}; {layout}"
         )
     return Raw(name, layout, train, validation, test, whole)
+
+
+def _together(found: list[str], read: Callable[[str], Examples], name: str) -> Examples:
+    """The arrays ``x_train.NAME`` of a part, each the input NAME of a model with several.
+
+    Raises:
+        InputError: They do not hold equally many examples, or one holds none.
+    """
+    inputs = {one.partition(".")[2]: read(one) for one in found}
+    counts = {key: one.shape[0] if one.shape else 0 for key, one in inputs.items()}
+    if len(set(counts.values())) > 1 or 0 in counts.values():
+        listed = ", ".join(f"{one} {counts[one.partition('.')[2]]}" for one in found)
+        raise InputError(f"expected equally many examples for each input in {name}, found {listed}")
+    # One number for each example is a row of one value.
+    rows = {key: one if len(one.shape) > 1 else in_memory(one)[:, None] for key, one in inputs.items()}
+    return Together(rows) if len(rows) > 1 else next(iter(rows.values()))
 
 
 def in_memory(examples: Examples) -> np.ndarray:

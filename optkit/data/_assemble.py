@@ -215,7 +215,9 @@ def content_sha256(
     """
     found = hashlib.sha256(msgspec.json.encode([classes, names]))
     for name, part in parts.items():
-        found.update(msgspec.json.encode([name, part.images.shape, part.images.dtype.str, part.labels is not None]))
+        dtype = part.images.dtype
+        stored = dtype.descr if dtype.names else dtype.str
+        found.update(msgspec.json.encode([name, part.images.shape, stored, part.labels is not None]))
         found.update(digests[name].tobytes())
         found.update(b"" if part.labels is None else part.labels.tobytes())
     return found.hexdigest()

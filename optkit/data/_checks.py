@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optkit.data._inputs import form_in, names_of, parts
 from optkit.data._views import chunks
 from optkit.errors import InputError
+from optkit.problem import Preprocessing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from optkit.data import Examples
-    from optkit.problem import Preprocessing
 
 _DIGEST_BYTES = 16
 # Up to so many class numbers are named in a message.
@@ -37,16 +37,21 @@ def scan(examples: Examples, where: str) -> np.ndarray:
     found = []
     start = 0
     for chunk in chunks(examples):
-        if chunk.dtype.kind == "f":
+        for name, values in parts(chunk).items():
+            if values.dtype.kind != "f":
+                continue
             with np.errstate(over="ignore"):
-                finite = np.isfinite(chunk.astype(np.float32, copy=False)).reshape(len(chunk), -1).all(axis=1)
+                finite = np.isfinite(values.astype(np.float32, copy=False)).reshape(len(values), -1).all(axis=1)
             if not finite.all():
                 at = start + int(np.flatnonzero(~finite)[0])
                 raise InputError(
                     f"expected finite numbers in {where}, found NaN or infinity (first in the example at position "
-                    f"{at}); clean the data"
+                    f"{at}{f', input {name!r}' if name else ''}); clean the data"
                 )
-        found += [hashlib.blake2b(one, digest_size=_DIGEST_BYTES).digest() for one in np.ascontiguousarray(chunk)]
+        plain = np.ascontiguousarray(chunk)
+        # A structure gives its bytes only as a row of them.
+        rows: np.ndarray = plain.view(np.uint8).reshape(len(plain), -1) if plain.dtype.names else plain
+        found += [hashlib.blake2b(one, digest_size=_DIGEST_BYTES).digest() for one in rows]
         start += len(chunk)
     return np.frombuffer(b"".join(found), f"S{_DIGEST_BYTES}")
 
@@ -57,7 +62,10 @@ def check_numbers(examples: Examples, labels: np.ndarray | None, where: str) -> 
     Raises:
         InputError: As said.
     """
-    if len(examples.shape) < 2 or 0 in examples.shape or examples.dtype.kind not in "buif":
+    fields = examples.dtype.fields or {"": (examples.dtype, 0)}
+    kinds = {field[0].base.kind for field in fields.values()}
+    axes = (*examples.shape, *(axis for field in fields.values() for axis in field[0].shape))
+    if len(axes) < 2 or 0 in axes or not kinds <= set("buif"):
         raise InputError(
             f"expected numbers [images, …] in {where}, found {examples.dtype} of shape {list(examples.shape)}; "
             "one image is an array of its own"
@@ -79,12 +87,12 @@ def check_alike(parts: Mapping[str, Examples]) -> None:
     """
     (first, one), *others = parts.items()
     for name, other in others:
-        if one.shape[1:] != other.shape[1:]:
+        if form_in(one) != form_in(other):
             raise InputError(
-                f"examples in {first} have the shape {list(one.shape[1:])}, those in {name} {list(other.shape[1:])}; "
+                f"examples in {first} have the shape {_in_words(one)}, those in {name} {_in_words(other)}; "
                 "one model takes one shape: bring them to the same"
             )
-        if (one.dtype.kind == "f") != (other.dtype.kind == "f"):
+        if _with_fractions(one) != _with_fractions(other):
             raise InputError(
                 f"{first} holds {one.dtype}, {name} {other.dtype}: one --scale cannot be right for both; "
                 "store them alike"
@@ -95,8 +103,15 @@ def check_preprocessing(examples: Examples, preprocessing: Preprocessing) -> Non
     """Refuse a mean or standard deviation per channel where there are other numbers of channels.
 
     Raises:
-        InputError: As said.
+        InputError: As said; or there are several inputs, of which nobody can tell which it is for.
     """
+    if names_of(examples):
+        if preprocessing != Preprocessing():
+            raise InputError(
+                f"--scale, --mean, --std, --resize and --channels are for models with one input, the data have "
+                f"{', '.join(names_of(examples))}; store these arrays as the model takes them"
+            )
+        return
     channels = examples.shape[-1]
     for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
         if len(values) not in (0, 1, channels):
@@ -177,6 +192,16 @@ def check_overlap(digests: Mapping[str, np.ndarray]) -> list[str]:
                 f"{figure} may be too high by up to that share"
             )
     return warnings
+
+
+def _in_words(examples: Examples) -> str:
+    form = form_in(examples)
+    return ", ".join(f"{k} {list(v)}" for k, v in form.items()) if isinstance(form, Mapping) else str(list(form))
+
+
+def _with_fractions(examples: Examples) -> list[bool]:
+    """Of each input whether its values may be fractions."""
+    return [one.dtype.base.kind == "f" for one in parts(examples[:0]).values()]
 
 
 def _named(label: np.generic, names: tuple[str, ...]) -> str:

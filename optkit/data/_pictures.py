@@ -104,6 +104,9 @@ def brought(images: Examples, preprocessing: Preprocessing | None, where: str) -
     """
     if preprocessing is None or not _changes(preprocessing) or isinstance(images, Pictures):
         return images
+    if images.dtype.names:
+        # ``check_preprocessing`` says why.
+        return images
     shape = images.shape
     if images.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[-1] in {1, 3})):
         raise InputError(

@@ -24,7 +24,10 @@ def accepts(path: Path) -> bool:
     """Whether this source reads the path."""
     if path.suffix == ".npy":
         return True
-    return path.is_dir() and any((path / f"{name}.npy").is_file() for name in _NAMES)
+    if not path.is_dir():
+        return False
+    # Of several inputs each has a file of its own, x_test.NAME.npy.
+    return any((path / f"{name}.npy").is_file() or any(path.glob(f"{name}.*.npy")) for name in _NAMES)
 
 
 def read(spec: DataSpec) -> Raw:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from optkit.data import Dataset, DataSpec
     from optkit.data._assemble import Raw
 
-SUMMARY = "FILE.npz with x_train, y_train, x_test, y_test and perhaps x_val, y_val; or images, labels, which are split"
+SUMMARY = (
+    "FILE.npz with x_train, y_train, x_test, y_test and perhaps x_val, y_val; or images, labels, which are split; "
+    "x_train.NAME, … for each input NAME of a model with several"
+)
 SOURCE = "numpy.savez; read in memory, without pickle"
 LAYOUT = "name the arrays x_train, y_train, x_test and y_test, or images and labels to have them split"
 

@@ -7,15 +7,19 @@ the same job there gives the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from optkit.data._inputs import form_in, parts, size_of
 from optkit.errors import InputError, InternalError, nearest
 from optkit.schema import LayerNote, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from optkit.data._inputs import Form
 
 IntegerOrFloat = Literal["int8", "uint8", "float"]
 CalibrationMethod = Literal["minmax", "entropy", "percentile"]
@@ -30,7 +34,8 @@ class ExportJob:
 
     Attributes:
         recipe: Its last step is the precision.
-        calibration: Real images float32 [n, …] as the model takes them, or the path of a ``.npy`` file of
+        calibration: Real images float32 [n, …] as the model takes them (of several inputs a structure with a field for
+            each), or the path of a ``.npy`` file of
             them (which is mapped, not loaded). Read for int8 and int16x8 only, and not after
             quantization-aware training.
         io: Input and output type of an int8 TFLite file. int16x8 files take int16, all others float32.
@@ -54,8 +59,8 @@ class ExportJob:
     threads: int = 1
 
 
-def calibration_images(job: ExportJob, image_shape: tuple[int, ...]) -> np.ndarray:
-    """The calibration images float32 [n, *image_shape].
+def calibration_images(job: ExportJob, form: Form) -> np.ndarray:
+    """The calibration images float32 [n, *form], or a structure [n] with a field for each of several inputs.
 
     Raises:
         InputError: There are none, they hold another number of values, or one is not a finite number. (Given
@@ -66,14 +71,19 @@ def calibration_images(job: ExportJob, image_shape: tuple[int, ...]) -> np.ndarr
     images = np.load(job.calibration, mmap_mode="r") if isinstance(job.calibration, Path) else job.calibration
     if len(images) == 0:
         raise InputError("calibration needs at least one image, found none: give some, or choose a float precision")
-    if int(np.prod(images.shape[1:])) != int(np.prod(image_shape)):
+    given, wanted = parts(images), form if isinstance(form, Mapping) else {"": form}
+    sizes = {name: size_of(tuple(values.shape[1:])) for name, values in given.items()}
+    if sizes != {name: size_of(tuple(shape)) for name, shape in wanted.items()}:
         raise InputError(
-            f"the model takes inputs of shape {image_shape}, the calibration images have {images.shape[1:]}: "
+            f"the model takes inputs of shape {form}, the calibration images have {form_in(images)}: "
             "give images of the model's shape"
         )
-    if not all(np.isfinite(image).all() for image in images):
-        raise InputError("calibration images must be finite numbers, found NaN or infinity: clean the data")
-    shaped: np.ndarray = images.reshape(-1, *image_shape).astype(np.float32, copy=False)
+    for values in given.values():
+        if not all(np.isfinite(image).all() for image in values):
+            raise InputError("calibration images must be finite numbers, found NaN or infinity: clean the data")
+    if isinstance(form, Mapping):
+        return images
+    shaped: np.ndarray = images.reshape(-1, *form).astype(np.float32, copy=False)
     return shaped
 
 

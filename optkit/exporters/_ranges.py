@@ -38,7 +38,7 @@ Activations = dict[str, np.ndarray]
 
 
 def batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    """Slices [at most BATCH, …] of images [n, …]."""
+    """Slices [at most BATCH, …] of images [n, …], of one or several inputs."""
     for start in range(0, len(images), BATCH):
         yield np.ascontiguousarray(images[start : start + BATCH])
 

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from optkit.data._inputs import parts
 from optkit.errors import InputError, InternalError
 from optkit.exporters import (
     ExportJob,
@@ -30,7 +31,7 @@ from optkit.exporters import (
 from optkit.schema import LayerNote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from onnx import ModelProto
@@ -211,15 +212,14 @@ def _calibrated_int8(job: ExportJob, source: ModelProto, known: tuple[str, ...])
     from optkit.exporters import _ranges
 
     shaped = onnx.shape_inference.infer_shapes(source)
-    if (inputs := len(source.graph.input)) != 1:
-        raise InputError(f"calibration feeds one input, the model has {inputs}: export it in a float precision")
-    port = source.graph.input[0]
-    image_shape = tuple(axis.dim_value for axis in port.type.tensor_type.shape.dim[1:])
-    images = calibration_images(job, image_shape)
+    shapes = {
+        port.name: tuple(axis.dim_value for axis in port.type.tensor_type.shape.dim[1:]) for port in source.graph.input
+    }
+    images = calibration_images(job, shapes if len(shapes) > 1 else next(iter(shapes.values())))
     ranges = _ranges.activation_ranges(
         lambda: _activations(shaped, images, job.threads),
         job.calibration_method,
-        exact=frozenset([port.name]),
+        exact=frozenset(shapes),
     )
     # Min-max is what the quantizer calls ranges that it takes as they are.
     method = CalibrationMethod.MinMax
@@ -261,7 +261,8 @@ def _quantized_kinds(source: ModelProto) -> list[str]:
 
 
 def _activations(shaped: ModelProto, images: np.ndarray, threads: int) -> Iterator[dict[str, np.ndarray]]:
-    """Every computed float tensor of a model with inferred shapes, and its input, batch by batch."""
+    """Every computed float tensor of a model with inferred shapes, and its inputs, batch by batch."""
+    import numpy as np
     import onnx
     import onnxruntime
 
@@ -279,10 +280,12 @@ def _activations(shaped: ModelProto, images: np.ndarray, threads: int) -> Iterat
     # Fusions would remove the very tensors that are looked at.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(seen.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    port = session.get_inputs()[0].name
+    ports = [port.name for port in session.get_inputs()]
     floats = [item.name for item in session.get_outputs() if item.type == "tensor(float)"]
     for batch in _ranges.batches(images):
-        yield {port: batch, **dict(zip(floats, session.run(floats, {port: batch}), strict=True))}
+        inputs = parts(batch)
+        given = {port: np.ascontiguousarray(inputs[port if len(ports) > 1 else ""]) for port in ports}
+        yield given | dict(zip(floats, session.run(floats, given), strict=True))
 
 
 def _through_file(quantize: Callable[[Path], None]) -> ModelProto:
@@ -320,8 +323,17 @@ def _finish(made: ModelProto, model: Any) -> ModelProto:
     from optkit.exporters import _onnx_graph
 
     outputs = [source_name(name) for name in model.output_names]
-    named = _onnx_graph.name_ports(made, model.input_names, outputs)
-    return _onnx_graph.settle_names(_onnx_graph.tidy(_onnx_graph.keep_zero_padding(named), model.name))
+    named = _onnx_graph.name_ports(made, _in_order(made, model.input_names), outputs)
+    return _onnx_graph.settle_names(
+        _onnx_graph.tidy(_onnx_graph.drop_bias_zero_points(_onnx_graph.keep_zero_padding(named)), model.name)
+    )
+
+
+def _in_order(made: ModelProto, names: Sequence[str]) -> list[str]:
+    """The model's input names in the order of the graph, which of several inputs bears the names, but not in order."""
+    if len(names) == 1:
+        return list(names)
+    return [name if name in names else source_name(name) for name in (port.name for port in made.graph.input)]
 
 
 def _check(job: ExportJob, finished: ModelProto, model: Any) -> list[LayerNote]:

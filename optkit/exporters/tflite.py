@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from optkit.data._inputs import fed, form_of, parts
 from optkit.errors import EnvironmentFailedError, InputError, InternalError
 from optkit.exporters import (
     ExportJob,
@@ -135,7 +136,7 @@ def _int16x8(job: ExportJob, model: Any, _known: tuple[str, ...]) -> bytes:
             "int16x8 cannot keep a layer in float: TensorFlow's 16-bit quantizer takes the whole model; "
             f"leave out int16x8 or --skip-layer {job.skip_layers[0]}"
         )
-    images = calibration_images(job, _input_shape(model))
+    images = calibration_images(job, form_of(model))
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -167,6 +168,9 @@ def _convert(model: Any, configure: Callable[[Any], None] = lambda _converter: N
         content = bytes(converter.convert())
     except ConverterError as error:
         raise InputError(_unsupported_operators(error, layer_names(model))) from error
+    except RuntimeError as error:
+        # What the 16-bit quantizer does not know is no ConverterError.
+        raise InputError(f"TensorFlow's converter refused the model: {' '.join(str(error).split())[:300]}") from error
     if not converter.saved_model_dir:
         # Where it cannot write the model to a temporary folder, the converter goes another way without a word, and the
         # file comes out otherwise (with a fixed batch, for one).
@@ -211,7 +215,7 @@ def _calibrated(job: ExportJob, model: Any) -> bytes:
 
     from optkit.exporters import _flatbuffer, _ranges
 
-    images = calibration_images(job, _input_shape(model))
+    images = calibration_images(job, form_of(model))
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -236,7 +240,7 @@ def _activations(content: bytes, images: np.ndarray, threads: int) -> Iterator[d
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    from optkit.exporters import _ranges
+    from optkit.exporters import _flatbuffer, _ranges
 
     interpreter = Interpreter(
         model_content=content,
@@ -244,26 +248,26 @@ def _activations(content: bytes, images: np.ndarray, threads: int) -> Iterator[d
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
-    port = interpreter.get_input_details()[0]["index"]
+    signature = _flatbuffer.parse(content).signatureDefs[0]
+    ports = {port.name.decode(): int(port.tensorIndex) for port in signature.inputs}
     wanted = [d for d in interpreter.get_tensor_details() if d["dtype"] is np.float32 and d["name"]]
     for batch in _ranges.batches(images):
-        interpreter.resize_tensor_input(port, batch.shape)
+        inputs = parts(batch)
+        given = {port: inputs[name if len(ports) > 1 else ""] for name, port in ports.items()}
+        for port, values in given.items():
+            interpreter.resize_tensor_input(port, values.shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(port, batch)
+        for port, values in given.items():
+            interpreter.set_tensor(port, np.ascontiguousarray(values))
         interpreter.invoke()
         yield {d["name"]: interpreter.get_tensor(d["index"]) for d in wanted}
 
 
-def _one_by_one(images: np.ndarray) -> Iterator[list[np.ndarray]]:
-    return ([images[index : index + 1]] for index in range(len(images)))
-
-
-def _input_shape(model: Any) -> tuple[int, ...]:
-    if len(model.inputs) != 1:
-        raise InputError(
-            f"calibration feeds one input, the model has {len(model.inputs)}: export it in a float precision"
-        )
-    return tuple(int(size) for size in model.inputs[0].shape[1:])
+def _one_by_one(images: np.ndarray) -> Iterator[list[np.ndarray] | dict[str, np.ndarray]]:
+    """Calibration images as TensorFlow takes them: in a list, or by the names that the signature has for inputs."""
+    for index in range(len(images)):
+        given = fed(images[index : index + 1])
+        yield given if isinstance(given, dict) else [given]
 
 
 def _input_tensors(content: bytes) -> list[str]:

@@ -6,9 +6,9 @@ not be rebuilt layer by layer SavedModel folders of one frozen graph, which are 
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
+from optkit.data._inputs import fed, form_in, size_of
 from optkit.store import write_atomically
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ def outputs_of(model: Any, inputs: np.ndarray) -> np.ndarray:
     """The model's outputs, for so many inputs at a time as take little memory.
 
     Args:
-        model: A tf_keras model with one input and one output.
-        inputs: float32 [n, *shape].
+        model: A tf_keras model with one output.
+        inputs: float32 [n, *shape], or of several inputs a structure [n] with a field for each.
 
     Returns:
         float32 [n, *outputs].
     """
-    at_once = max(1, min(_MOST_AT_ONCE, _VALUES_AT_ONCE // max(1, math.prod(inputs.shape[1:]))))
-    outputs: np.ndarray = model.predict(inputs, batch_size=at_once, verbose=0)
+    at_once = max(1, min(_MOST_AT_ONCE, _VALUES_AT_ONCE // size_of(form_in(inputs))))
+    outputs: np.ndarray = model.predict(fed(inputs), batch_size=at_once, verbose=0)
     return outputs

@@ -155,7 +155,7 @@ def open_timed(
     session = open_model(Path(wanted["path"]), threads=wanted["threads"])
     opened = time.perf_counter_ns()
     if images is None:
-        images = generated(session.input, GENERATED_IMAGES * wanted["batch"])
+        images = generated(session.inputs, GENERATED_IMAGES * wanted["batch"])
     timed = Timed(index, session, images, wanted["batch"])
     native = session.to_native(timed.real(0))
     # Setting another shape makes the runtime plan its memory anew, which is no part of an inference.

@@ -62,7 +62,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     known = set(sys.modules)
     alone_bytes = peak_from_here()
     session = runtimes.open_model(Path(job["file"]), threads=job["threads"])
-    images = _ports.generated(session.input, job["batch"]) if given is None else given
+    images = _ports.generated(session.inputs, job["batch"]) if given is None else given
     session.feed(session.to_native(images))
     for _ in range(RUNS):
         session.invoke()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from optkit import store
 from optkit.data import digests
 from optkit.data._calibration import choose
+from optkit.data._inputs import form_in, parts, size_of
 from optkit.errors import InputError
 from optkit.pipeline.settings import CALIBRATION_COUNT
 
@@ -38,7 +38,7 @@ def check_calibration(dataset: Dataset, settings: Settings) -> list[str]:
         raise InputError(
             f"--calibration-count expects at most the {there} {kind} images, found {settings.calibration_count}"
         )
-    one = 4 * max(1, math.prod(dataset.train.images.shape[1:]))
+    one = 4 * size_of(form_in(dataset.train.images))
     compared = min(settings.calibration_count, max(1, min(COMPARED, COMPARED_BYTES // one)))
     chosen = choose(dataset, compared)
     warnings = []
@@ -48,12 +48,16 @@ def check_calibration(dataset: Dataset, settings: Settings) -> list[str]:
             "ranges of activations are less sure"
         )
     train = dataset.real(dataset.train.images[dataset.calibration[:compared]])
-    return warnings + data_range.judge_calibration(
-        dataset.real(chosen[:]),
-        train,
-        source=settings.calibration or f"from the training part of {dataset.name}",
-        allowed="range" in settings.allow,
-    )
+    source = settings.calibration or f"from the training part of {dataset.name}"
+    inputs = parts(train)
+    for name, own_values in parts(dataset.real(chosen[:])).items():
+        warnings += data_range.judge_calibration(
+            own_values,
+            inputs[name],
+            source=f"{source}, input {name!r}" if name else source,
+            allowed="range" in settings.allow,
+        )
+    return warnings
 
 
 def data_digest(dataset: Dataset) -> str:

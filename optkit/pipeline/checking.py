@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import msgspec
 import numpy as np
 
 from optkit import data, keras_metrics, store
+from optkit.data._inputs import form_in, size_of
 from optkit.errors import InputError
 from optkit.pipeline.settings import Settings
 from optkit.problem import Task
@@ -28,7 +28,7 @@ CHUNK_BYTES = 64 << 20
 
 def _chunks(dataset: Dataset, part: Part) -> Iterator[np.ndarray]:
     """All real images of a part, float32 [n, …], some at a time; runtimes arrange them as a file takes them."""
-    size = max(1, min(1_000, CHUNK_BYTES // (4 * max(1, math.prod(part.images.shape[1:])))))
+    size = max(1, min(1_000, CHUNK_BYTES // (4 * size_of(form_in(part.images)))))
     for start in range(0, len(part.labels), size):
         yield dataset.real(part.images[start : start + size])
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optkit import data
+from optkit.data._inputs import form_in, real_dtype
 from optkit.errors import InputError
 from optkit.pipeline.diff import Data
 
@@ -34,8 +35,8 @@ def write(spec: DataSpec, folder: Path) -> Data:
     if not len(images):
         raise InputError(f"expected test images in {spec.source}, found none")
     path = folder / "images.npy"
-    shape = dataset.real(images[:1]).shape[1:]
-    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(images), *shape))
+    dtype, shape = real_dtype(form_in(images))
+    mapped = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=(len(images), *shape))
     for start in range(0, len(images), _CHUNK):
         mapped[start : start + _CHUNK] = dataset.real(images[start : start + _CHUNK])
     mapped.flush()

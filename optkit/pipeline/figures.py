@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import logging
-import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from optkit import environment, store
+from optkit.data._inputs import form_in, size_of
 from optkit.errors import InputError
 from optkit.measure.latency import LatencyResult, measure_latency
 from optkit.measure.latency_figures import doubts, noise_floor, stopping, summarize
@@ -107,7 +107,7 @@ def _timed_images(folder: Path, dataset: Dataset) -> Path:
     import numpy as np
 
     path = folder / "cache" / "timed-images.npy"
-    count = max(1, min(TIMED_IMAGES, TIMED_BYTES // (4 * max(1, math.prod(dataset.test.images.shape[1:])))))
+    count = max(1, min(TIMED_IMAGES, TIMED_BYTES // (4 * size_of(form_in(dataset.test.images)))))
     real = dataset.real(dataset.test.images[:count])
     content = io.BytesIO()
     np.save(content, real, allow_pickle=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 
 from optkit import data
+from optkit.data._inputs import form_in, form_of, parts, size_of
 from optkit.data._views import chunks
 from optkit.errors import InputError
 from optkit.pipeline import chosen_output
@@ -20,9 +22,8 @@ from optkit.problem import Task
 from optkit.verify import data_range
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from optkit.data import Dataset
+    from optkit.data._inputs import Form
     from optkit.problem import Outputs
     from optkit.workers import Tell
 
@@ -67,27 +68,33 @@ def import_model(
         check_skipped(wanted, model)
         given, model = model, lookup.with_real_input(model)
         if model is not given:
+            whole = [
+                name
+                for name, port in zip(given.input_names, given.inputs, strict=True)
+                if not port.dtype.is_floating and len(given.inputs) > 1
+            ]
+            where = f" at {', '.join(map(repr, whole))}" if whole else ""
             left_out.append(
-                f"{wanted.model} takes whole numbers: its files take them as float32, which has them up to 2²⁴"
+                f"{wanted.model} takes whole numbers{where}: its files take them as float32, which has them up to 2²⁴"
             )
     _check_ports(model, wanted)
-    shape = tuple(model.input_shape[1:])
-    count = min(
-        LOOKED_AT, len(dataset.train.labels), max(1, LOOKED_AT_VALUES // math.prod(axis or 1 for axis in shape))
-    )
+    form = form_of(model)
+    count = min(LOOKED_AT, len(dataset.train.labels), max(1, LOOKED_AT_VALUES // size_of(form)))
     raw, labels = dataset.train.images[:count], dataset.train.labels[:count]
-    _check_shape(raw, shape, wanted)
-    looks_up = bool(lookup.tables(model))
-    if looks_up:
-        lookup.check_numbers(model, *_reach(dataset), wanted.data)
-    answered = keras_models.outputs_of(model, dataset.real(raw, shape))
+    _check_form(raw, form, wanted)
+    looked_up = lookup.tables(model)
+    reach = _reach(dataset) if looked_up else {}
+    for port, layers in looked_up.items():
+        lookup.check_numbers(layers, *reach[port if len(model.inputs) > 1 else ""], wanted.data)
+    answered = keras_models.outputs_of(model, dataset.real(raw, form))
     task = _task(dataset, answered, outputs.output_kind(model), wanted)
     check_outputs(dataset, task.size if task.kind == "multiclass" else max(2, task.classes))
     warnings = data_range.judge_answers(answered, labels, task, dataset.class_names, source=dataset.name)
-    # Numbers that a model looks up, such as those of words, are not to be scaled.
-    if not looks_up:
+    # Numbers that a model looks up, such as those of words, are not to be scaled; nor are those of several inputs,
+    # which are given as the model takes them.
+    if not looked_up and not isinstance(form, Mapping):
         warnings += data_range.judge(
-            lambda images: keras_models.outputs_of(model, images.reshape(len(images), *shape)),
+            lambda images: keras_models.outputs_of(model, images.reshape(len(images), *form)),
             raw,
             labels,
             task,
@@ -103,43 +110,66 @@ def import_model(
     finish_model(Path(folder), key, name, model, dataset, started=started, result=result)
 
 
-def _reach(dataset: Dataset) -> tuple[float, float]:
-    """Least and greatest real value of all parts."""
-    least, most = math.inf, -math.inf
+def _reach(dataset: Dataset) -> dict[str, tuple[float, float]]:
+    """Least and greatest real value of each input in all parts."""
+    found: dict[str, tuple[float, float]] = {}
     for part in (dataset.train, dataset.validation, dataset.test):
         for chunk in chunks(part.images):
-            real = dataset.real(chunk)
-            least, most = min(least, float(real.min())), max(most, float(real.max()))
-    return least, most
+            for name, real in parts(dataset.real(chunk)).items():
+                least, most = found.get(name, (math.inf, -math.inf))
+                found[name] = min(least, float(real.min())), max(most, float(real.max()))
+    return found
 
 
 def _check_ports(model: Any, settings: Settings) -> None:
-    if len(model.inputs) != 1 or len(model.outputs) != 1 or len(model.output_shape) != 2:
+    if len(model.outputs) != 1 or len(model.output_shape) != 2:
         raise InputError(
-            f"expected a model with one input and one output [batch, values], {settings.model} has inputs "
-            f"{[list(port.shape) for port in model.inputs]}, outputs {[list(port.shape) for port in model.outputs]}: "
-            "optkit has no way to feed or judge these; cut out the part that answers one image"
+            f"expected a model with one output [batch, values], {settings.model} has outputs "
+            f"{[list(port.shape) for port in model.outputs]}: optkit has no way to judge these; cut out the part that "
+            "answers one example"
         )
+    for port, name in zip(model.inputs, model.input_names, strict=True):
+        if not port.dtype.is_floating:
+            raise InputError(
+                f"expected a model of real inputs, {settings.model} takes {port.dtype.name} at {name!r} and does more "
+                "than look them up in an Embedding layer; put that in a layer of its own, or give the part after it"
+            )
 
-    if not model.inputs[0].dtype.is_floating:
-        raise InputError(
-            f"expected a model of real inputs, {settings.model} takes {model.inputs[0].dtype.name} and does more "
-            "than look them up in an Embedding layer; put that in a layer of its own, or give the part after it"
-        )
 
-
-def _check_shape(raw: np.ndarray, shape: tuple[int | None, ...], settings: Settings) -> None:
+def _check_form(raw: np.ndarray, form: Form, settings: Settings) -> None:
     """The data's examples must be what the model takes, up to an axis of one channel or being laid out flat."""
-    if None in shape:
+    wanted, given = form if isinstance(form, Mapping) else {"": form}, form_in(raw)
+    there = given if isinstance(given, Mapping) else {"": given}
+    for name, shape in wanted.items():
+        if None in shape:
+            raise InputError(
+                f"expected an input of fixed size, {settings.model} takes {list(shape)}{_at(name)}, where None is any; "
+                "save it with the size that the device will give"
+            )
+    if wanted.keys() != there.keys():
+        arrays = " and ".join(f"x_train.{name}" for name in wanted)
+        way = f"arrays for each, {arrays}, in an .npz file" if isinstance(form, Mapping) else "one array x_train"
         raise InputError(
-            f"expected an input of fixed size, {settings.model} takes {list(shape)}, where None is any; "
-            "save it with the size that the device will give"
+            f"the model {settings.model} takes {_inputs_in_words(wanted)}, the data {settings.data} have "
+            f"{_inputs_in_words(there)}; give {way}"
         )
-    if int(np.prod(raw.shape[1:])) != int(np.prod([axis or 1 for axis in shape])):
-        raise InputError(
-            f"the model {settings.model} takes examples of shape {list(shape)}, the data {settings.data} have "
-            f"{list(raw.shape[1:])}; give data of that shape (for pictures: --resize HEIGHTxWIDTH, --channels grey|rgb)"
-        )
+    for name, shape in wanted.items():
+        if size_of(shape) != size_of(there[name]):
+            raise InputError(
+                f"the model {settings.model} takes examples of shape {list(shape)}{_at(name)}, the data "
+                f"{settings.data} have {list(there[name])}; give data of that shape (for pictures: --resize "
+                "HEIGHTxWIDTH, --channels grey|rgb)"
+            )
+
+
+def _at(name: str) -> str:
+    return f" at {name!r}" if name else ""
+
+
+def _inputs_in_words(forms: Mapping[str, tuple[int, ...]]) -> str:
+    if "" in forms:
+        return "one input"
+    return "the inputs " + ", ".join(f"{name} {list(shape)}" for name, shape in forms.items())
 
 
 def _task(dataset: Dataset, answered: np.ndarray, kind: str | None, settings: Settings) -> Task:

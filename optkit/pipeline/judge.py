@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from optkit import readback
+from optkit.data._inputs import form_in, real_dtype, size_of
 from optkit.errors import InputError
 from optkit.measure.accuracy import decided, fresh_answers
 from optkit.measure.quality import Judged, fields
@@ -19,6 +20,7 @@ from optkit.report.pictures import encode_png
 from optkit.report.quality import validated
 from optkit.report.recommend import recommend
 from optkit.report.reference import baseline_of
+from optkit.runtimes import _ports
 from optkit.schema import DataFacts
 from optkit.statistics import compare_answers, compare_errors
 from optkit.verify import input_range
@@ -62,7 +64,9 @@ def write_images(evaluation: Evaluation | None, folder: Path) -> Images:
 def _write_real(path: Path, evaluation: Evaluation, part: Labelled) -> None:
     """All real inputs of a part, written some at a time: they need not fit in memory."""
     with path.open("wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": tuple(part.images.shape)}
+        dtype, _ = real_dtype(form_in(part.images))
+        descr = np.lib.format.dtype_to_descr(dtype)
+        header = {"descr": descr, "fortran_order": False, "shape": tuple(part.images.shape)}
         np.lib.format.write_array_header_1_0(file, header)
         for real in evaluation.real_chunks(part):
             file.write(real.tobytes())
@@ -91,18 +95,28 @@ def range_warnings(variant: Variant, facts: ModelFacts, evaluation: Evaluation |
     if evaluation is None or not facts.inputs:
         return []
     images = evaluation.test.images
-    count = min(len(images), max(1, SAMPLE_VALUES // math.prod(images.shape[1:])))
+    count = min(len(images), max(1, SAMPLE_VALUES // size_of(form_in(images))))
     # From all over: neighbours are of one class where data are sorted.
     sample = evaluation.real(images[np.linspace(0, len(images) - 1, count).astype(np.int64)])
-    port = facts.inputs[0]
-    if "int" in port.dtype and port.scale is None and (sample != np.rint(sample)).any():
-        rounded = "the file does not tell the scale: the data are rounded to whole numbers"
-        return [f"{variant.name}: its input takes {port.dtype} and {rounded}; give --scale for what it was made for"]
-    return [
-        f"{variant.name}: {check.name} fails, {check.observed:.3g} {check.unit} ({check.reason}); see --scale"
-        for check in input_range.checks(sample, port)
-        if not check.passed
-    ]
+    try:
+        pairs = _ports.paired(sample, facts.inputs)
+    except InputError:
+        # Feeding the file will say the same.
+        return []
+    warnings = []
+    for values, port in pairs:
+        if "int" in port.dtype and port.scale is None and (values != np.rint(values)).any():
+            rounded = "the file does not tell the scale: the data are rounded to whole numbers"
+            warnings.append(
+                f"{variant.name}: its input takes {port.dtype} and {rounded}; give --scale for what it was made for"
+            )
+        else:
+            warnings += [
+                f"{variant.name}: {check.name} fails, {check.observed:.3g} {check.unit} ({check.reason}); see --scale"
+                for check in input_range.checks(values, port)
+                if not check.passed
+            ]
+    return warnings
 
 
 def with_accuracy(

@@ -11,10 +11,10 @@ import msgspec
 import optkit
 from optkit import data, readback, recipes, registry, store
 from optkit.data._calibration import choose
-from optkit.errors import InputError
+from optkit.data._facts import data_facts
 from optkit.measure import quality
 from optkit.measure.size import measure_compute, measure_size
-from optkit.pipeline import picture
+from optkit.pipeline import kept, picture
 from optkit.pipeline.checking import failed_checks
 from optkit.problem import Task
 from optkit.report import json_file, recommend, why
@@ -24,7 +24,6 @@ from optkit.schema import (
     SCHEMA_VERSION,
     Calibration,
     Check,
-    DataFacts,
     Epoch,
     LayerNote,
     Parity,
@@ -106,7 +105,7 @@ def write(run: Finished) -> Report:
 
 def _write_manifest(run: Finished, report: Report) -> None:
     plan, folder = run.plan, run.folder
-    records = [_load(folder, model.key) for model in plan.models]
+    records = [kept.record(folder, model.key) for model in plan.models]
     names = [one.path for record in records for one in record.files if one.path.startswith("models/")]
     names += [variant.path for variant in report.variants if variant.sha256]
     names += [*REPORT_FILES, "recipe.toml"]
@@ -129,9 +128,11 @@ def _write_manifest(run: Finished, report: Report) -> None:
 def assemble(run: Finished) -> Report:
     """The report record; the test set's answers are compared here, once per finished file."""
     plan, folder, dataset, measured = run.plan, run.folder, run.dataset, run.measured
-    records = {model.name: _load(folder, model.key) for model in plan.models}
+    records = {model.name: kept.record(folder, model.key) for model in plan.models}
     answers = {
-        (file.name, file.format): _answers(folder, file.check_key) for file in plan.files if run.failure(file) is None
+        (file.name, file.format): kept.answers(folder, file.check_key)
+        for file in plan.files
+        if run.failure(file) is None
     }
     variants = [_variant(run, file, records[file.model], answers) for file in plan.files]
     variants = [_explained(variant, variants, folder, measured) for variant in variants]
@@ -145,19 +146,13 @@ def assemble(run: Finished) -> Report:
         command=run.command,
         warnings=_warnings(run, records[plan.models[0].name]),
         environment=measured.environment,
-        data=DataFacts(
-            name=dataset.name,
-            sha256=dataset.sha256,
-            train=len(dataset.train.labels),
-            validation=len(dataset.validation.labels),
-            test=len(dataset.test.labels),
-            calibration=Calibration(
+        data=data_facts(
+            dataset,
+            Calibration(
                 count=len(calibration),
                 source=settings.calibration or "train",
                 disjoint_from_test=data.overlap(calibration, dataset.test.images) == 0,
             ),
-            preprocessing=dataset.preprocessing,
-            class_names=list(dataset.class_names),
         ),
         noise_floor=measured.noise_floor,
         stopping=measured.stopping,
@@ -175,20 +170,6 @@ def assemble(run: Finished) -> Report:
         task=msgspec.convert(records[plan.models[0].name].result["task"], Task),
         pictures={str(index): png for index in flipped if (png := picture.draw(dataset.test.images, index))},
     )
-
-
-def _load(folder: Path, key: str) -> StageRecord:
-    record = store.load_stage(folder, key)
-    if record is None:
-        raise InputError(f"files in {folder} were changed during the run; run the same command again")
-    return record
-
-
-def _answers(folder: Path, key: str) -> dict[str, np.ndarray]:
-    import numpy as np
-
-    with np.load(folder / "cache" / f"{key}.answers.npz", allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
 
 
 def _variant(
@@ -215,7 +196,7 @@ def _variant(
     if failure is not None:
         sha256 = None if file.key in run.failures else store.sha256_file(path)
         return msgspec.structs.replace(bare, sha256=sha256, failures=[f"{failure.kind}: {failure.message}"])
-    checked = _load(folder, file.check_key).result
+    checked = kept.record(folder, file.check_key).result
     checks = msgspec.convert(checked["checks"], list[Check])
     failed = failed_checks(checks)
     slot = (file.name, file.format)
@@ -224,7 +205,7 @@ def _variant(
     facts = readback.read(path)
     inspected = run.measured.inspected.get(slot)
     model_notes = msgspec.convert(model.result["notes"], list[LayerNote])
-    export_notes = msgspec.convert(_load(folder, file.key).result["notes"], list[LayerNote])
+    export_notes = msgspec.convert(kept.record(folder, file.key).result["notes"], list[LayerNote])
     return msgspec.structs.replace(
         bare,
         sha256=store.sha256_file(path),

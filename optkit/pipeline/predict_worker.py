@@ -34,10 +34,16 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
     path = Path(job["file"])
     facts = _facts(path)
     session = runtimes.open_model(path)
+    if len(session.inputs) != 1:
+        names = ", ".join(repr(port.name) for port in session.inputs)
+        raise InputError(
+            f"expected a model with one input, a picture; {path} has {names}: judge it on data with optkit benchmark"
+        )
+    (port,) = session.inputs
     given = None if job["preprocessing"] is None else msgspec.convert(job["preprocessing"], Preprocessing)
-    found = predict_preprocessing.found_in(facts, session.input)
+    found = predict_preprocessing.found_in(facts, port)
     preprocessing = found.preprocessing if given is None else given
-    wanted = predict_pictures.wanted_by(session.input, resize=preprocessing.resize, channels=preprocessing.channels)
+    wanted = predict_pictures.wanted_by(port, resize=preprocessing.resize, channels=preprocessing.channels)
     told = {
         "preprocessing": msgspec.to_builtins(preprocessing),
         "source": found.source,

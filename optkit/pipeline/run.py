@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optkit import data, store
+from optkit.data._inputs import form_in, size_of
 from optkit.errors import InputError
 from optkit.pipeline import figures, jobs, outputs
 from optkit.pipeline.calibration import check_calibration, data_digest
@@ -93,7 +93,7 @@ def _run(
 ) -> Report:
     costs = jobs.expected_seconds(plan, dataset)
     schedule = Schedule(costs | figures.expected_seconds(plan), on_event)
-    plan, failures = jobs.make(plan, folder, schedule, costs, example_values=math.prod(dataset.train.images.shape[1:]))
+    plan, failures = jobs.make(plan, folder, schedule, costs, example_values=size_of(form_in(dataset.train.images)))
     exported = [file for file in plan.files if file.key not in failures]
     measured = figures.measure_files(plan, exported, folder, dataset, schedule)
     return outputs.write(outputs.Finished(plan, folder, dataset, failures, measured, command, tuple(warnings)))

@@ -7,7 +7,6 @@ Each reads files, writes files and a stage record, and returns nothing that is l
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import msgspec
 
 from optkit import data, registry, store
 from optkit.data._calibration import choose
+from optkit.data._inputs import form_of, real_dtype, size_of
 from optkit.errors import InputError, nearest
 from optkit.pipeline import building
 from optkit.pipeline.settings import Settings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from optkit.data import Dataset
+    from optkit.data._inputs import Form
     from optkit.workers import Tell
 
 # Imported once by the worker server; their screen output and start-up noise go to the log.
@@ -67,10 +68,10 @@ def _data(settings: Settings) -> Dataset:
     return data.load(settings.data_spec, train_samples=settings.train_samples)
 
 
-def _parity_images(dataset: Dataset, shape: tuple[int, ...]) -> np.ndarray:
-    """The first real validation images, float32 [n, *shape]."""
-    count = min(PARITY_IMAGES, max(1, PARITY_BYTES // (4 * max(1, math.prod(shape)))))
-    return dataset.real(dataset.validation.images[:count], shape)
+def _parity_images(dataset: Dataset, form: Form) -> np.ndarray:
+    """The first real validation images, float32 [n, *form]."""
+    count = min(PARITY_IMAGES, max(1, PARITY_BYTES // (4 * size_of(form))))
+    return dataset.real(dataset.validation.images[:count], form)
 
 
 def model_path(folder: Path, name: str, result: Mapping[str, Any]) -> Path:
@@ -98,7 +99,7 @@ def finish_model(
             files.append(keras3)
         except InputError as error:
             result = result | {"keras3_notes": [f"no {keras3.name}: {error}"]}
-    images = _parity_images(dataset, model.input_shape[1:])
+    images = _parity_images(dataset, form_of(model))
     outputs = keras_models.outputs_of(model, images)
     reference = folder / "cache" / f"{key}.reference.npy"
     store.write_atomically(reference, lambda temporary: np.save(temporary, outputs, allow_pickle=False))
@@ -276,7 +277,7 @@ def export_file(
     model = keras_models.load(model_path(root, model_name, made.result))
     job = ExportJob(
         recipe=msgspec.convert(recipe, Recipe),
-        calibration=calibration_images(_data(wanted), wanted.calibration_count, model.input_shape[1:]),
+        calibration=calibration_images(_data(wanted), wanted.calibration_count, form_of(model)),
         io=wanted.io,
         opset=wanted.opset,
         calibration_method=wanted.calibration_method,
@@ -303,8 +304,8 @@ def export_file(
     )
 
 
-def calibration_images(dataset: Dataset, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The representative data set: float32 [count, *shape] of the user's own, else from the training part.
+def calibration_images(dataset: Dataset, count: int, form: Form) -> np.ndarray:
+    """The representative data set: float32 [count, *form] of the user's own, else from the training part.
 
     Never from the test part. Large ones are mapped from a temporary file, a piece at a time in memory.
     """
@@ -313,12 +314,13 @@ def calibration_images(dataset: Dataset, count: int, shape: tuple[int, ...]) -> 
     import numpy as np
 
     raw = choose(dataset, count)
-    if len(raw) * math.prod(shape) * 4 <= CHUNK_BYTES:
-        return dataset.real(raw[:], shape)
+    if len(raw) * size_of(form) * 4 <= CHUNK_BYTES:
+        return dataset.real(raw[:], form)
     # In the folder for temporary files of the run, which is removed in the end.
     with tempfile.NamedTemporaryFile(suffix=".calibration", delete=False) as file:
-        mapped = np.memmap(file.name, np.float32, "w+", shape=(len(raw), *shape))
-    step = max(1, CHUNK_BYTES // (math.prod(shape) * 4))
+        dtype, shape = real_dtype(form)
+        mapped = np.memmap(file.name, dtype, "w+", shape=(len(raw), *shape))
+    step = max(1, CHUNK_BYTES // (size_of(form) * 4))
     for start in range(0, len(raw), step):
-        mapped[start : start + step] = dataset.real(raw[start : start + step], shape)
+        mapped[start : start + step] = dataset.real(raw[start : start + step], form)
     return mapped

@@ -11,9 +11,9 @@ import numpy as np
 
 import optkit
 from optkit import data, environment, recipes, store
-from optkit.errors import InputError
+from optkit.data._facts import data_facts
 from optkit.measure import quality
-from optkit.pipeline import picture, train_data
+from optkit.pipeline import kept, picture, train_data
 from optkit.problem import Task
 from optkit.report import diagnosis, train_markdown, train_page, train_record
 from optkit.report.diagnosis_cures import Facts
@@ -27,7 +27,6 @@ from optkit.report.train_record import (
     Summary,
     TrainReport,
 )
-from optkit.schema import DataFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,11 +114,11 @@ def assemble(run: Finished) -> TrainReport:
     """
     plan, folder, dataset = run.plan, run.folder, run.dataset
     settings = plan.settings
-    trained = _load(folder, plan.train_key)
+    trained = kept.record(folder, plan.train_key)
     task = msgspec.structs.replace(msgspec.convert(trained.result["task"], Task), metrics=settings.metrics)
-    judged = _load(folder, plan.judge_key) if trained.result["is_sound"] else None
+    judged = kept.record(folder, plan.judge_key) if trained.result["is_sound"] else None
     is_sound = judged is not None and judged.result["is_sound"]
-    answers = _answers(folder, plan.judge_key) if is_sound else {}
+    answers = kept.answers(folder, plan.judge_key) if is_sound else {}
     found = _quality(task, dataset, answers, {} if judged is None else judged.result["keras_metrics"])
     curve = msgspec.convert(trained.result["curve"], list[CurvePoint])
     start = msgspec.convert(trained.result["start"], Start)
@@ -136,7 +135,7 @@ def assemble(run: Finished) -> TrainReport:
         settings=given,
         network=msgspec.to_builtins(settings.network),
         plan=msgspec.to_builtins(settings.plan),
-        data=_data_facts(dataset),
+        data=data_facts(dataset),
         curve_examples=trained.result["curve_examples"],
         task=task,
         curve=curve,
@@ -159,18 +158,6 @@ def assemble(run: Finished) -> TrainReport:
     )
 
 
-def _load(folder: Path, key: str) -> StageRecord:
-    record = store.load_stage(folder, key)
-    if record is None:
-        raise InputError(f"files in {folder} were changed during the run; run the same command again")
-    return record
-
-
-def _answers(folder: Path, key: str) -> dict[str, np.ndarray]:
-    with np.load(folder / "cache" / f"{key}.answers.npz", allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
 def _quality(
     task: Task, dataset: Dataset, answers: Mapping[str, np.ndarray], keras: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -179,19 +166,6 @@ def _quality(
     labels = {"test": dataset.test.labels, "validation": dataset.validation.labels}
     own = {part: answers[part] for part in labels}
     return quality.fields(task, labels, quality.Judged(own, keras=keras))
-
-
-def _data_facts(dataset: Dataset) -> DataFacts:
-    return DataFacts(
-        name=dataset.name,
-        sha256=dataset.sha256,
-        train=len(dataset.train.labels),
-        validation=len(dataset.validation.labels),
-        test=len(dataset.test.labels),
-        calibration=None,
-        preprocessing=dataset.preprocessing,
-        class_names=list(dataset.class_names),
-    )
 
 
 def _classes(confusion: list[list[int]]) -> list[ClassFigures]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from optkit.readback import bytes_by_kind
+from optkit.readback._distinct import distinct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,15 +201,6 @@ def stored(constant: Constant) -> Stored:
         scale_range=(min(constant.scales), max(constant.scales)) if constant.scales else None,
         zero_points=sorted(set(constant.zero_points)),
     )
-
-
-def distinct(values: np.ndarray) -> int:
-    """How many different values there are; a NaN is one."""
-    import numpy as np
-
-    if values.dtype.kind in "iu" and values.dtype.itemsize == 1:
-        return int(np.count_nonzero(np.bincount(values.reshape(-1).view(np.uint8), minlength=256)))
-    return len(np.unique(values))
 
 
 def _most_in_a_channel(values: np.ndarray, axis: int) -> int:

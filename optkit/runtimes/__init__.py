@@ -32,20 +32,21 @@ class Session(Protocol):
     """A model file opened in its runtime.
 
     ``feed``, ``invoke`` and ``fetch`` are apart so that ``invoke`` can be timed alone. Native arrays have the
-    dtype and shape [batch, …] of the model's own input and output.
+    dtype and shape [batch, …] of the model's own input and output; of several inputs they are structures [batch] with
+    a field for each, and so are the real ones.
     """
 
-    input: Port
+    inputs: tuple[Port, ...]
     output: Port
 
     def to_native(self, images: np.ndarray) -> np.ndarray:
-        """Quantize (or cast) and reshape real images float32 [batch, …] (0 to 1) to the input's own type."""
+        """Quantize (or cast) and reshape real images float32 [batch, …] (0 to 1) to the inputs' own types."""
 
     def from_native(self, outputs: np.ndarray) -> np.ndarray:
         """Dequantize native outputs [batch, classes] to float32."""
 
     def feed(self, native: np.ndarray) -> None:
-        """Set the input, resizing to its batch where that differs."""
+        """Set the inputs, resizing to their batch where that differs."""
 
     def invoke(self) -> None:
         """Run the model once."""

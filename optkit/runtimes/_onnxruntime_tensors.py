@@ -69,7 +69,7 @@ def layer_outputs(path: Path, session: Session, images: np.ndarray, folder: Path
 
     def values() -> Iterator[list[np.ndarray | None]]:
         for position in range(len(native)):
-            found = runner.run(names, {session.input.name: native[position : position + 1]})
+            found = runner.run(names, {session.inputs[0].name: native[position : position + 1]})
             by_name = dict(zip(names, found, strict=True))
             yield [_floats(by_name[name]) if name else None for name in wanted]
 

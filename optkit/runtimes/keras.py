@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from optkit.data._inputs import parts
 from optkit.errors import InputError
 from optkit.keras_models import detect, loading
 from optkit.readback import Port
@@ -12,9 +15,7 @@ from optkit.runtimes import _ports
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
-
-SUMMARY = "Keras on TensorFlow, as one traced function; models with one input and one output, no Lambda layers."
+SUMMARY = "Keras on TensorFlow, as one traced function; models with one output, no Lambda layers."
 SOURCE = "https://keras.io/api/models/model_saving_apis/model_saving_and_loading/"
 FORMAT = "keras"
 
@@ -46,18 +47,18 @@ def open_model(path: Path, *, threads: int = 1) -> KerasSession:
         raise InputError(f"TensorFlow takes its threads once per process: {error}") from error
     model = loading.load_found(found, path, {})
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise InputError(f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}")
-    return KerasSession(model, inputs[0], outputs[0])
+    if not inputs or len(outputs) != 1:
+        raise InputError(f"expected a model with one output; {path} has {len(outputs)}, and {len(inputs)} inputs")
+    return KerasSession(model, inputs, outputs[0])
 
 
 class KerasSession:
     """An open .keras file. See :class:`optkit.runtimes.Session`."""
 
-    def __init__(self, model: Any, model_input: Any, model_output: Any) -> None:
+    def __init__(self, model: Any, model_inputs: Any, model_output: Any) -> None:
         import tensorflow as tf
 
-        self.input = _port(model_input)
+        self.inputs = tuple(_port(one) for one in model_inputs)
         self.output = _port(model_output)
         self._call = tf.function(lambda images: model(images, training=False))
         self._constant = tf.constant
@@ -66,15 +67,16 @@ class KerasSession:
 
     def to_native(self, images: np.ndarray) -> np.ndarray:
         """Real images float32 [batch, …] to the input's own type and shape."""
-        return _ports.to_native(images, self.input)
+        return _ports.to_native(images, self.inputs)
 
     def from_native(self, outputs: np.ndarray) -> np.ndarray:
         """Native outputs [batch, classes] to float32."""
         return _ports.from_native(outputs, self.output)
 
     def feed(self, native: np.ndarray) -> None:
-        """Make a tensor of the input; another batch is traced anew by the next call."""
-        self._native = self._constant(native)
+        """Make tensors of the inputs; another batch is traced anew by the next call."""
+        given = [self._constant(np.ascontiguousarray(one)) for one in parts(native).values()]
+        self._native = given[0] if len(given) == 1 else given
 
     def invoke(self) -> None:
         """Run the model once."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optkit.data._inputs import parts
 from optkit.errors import InputError
 from optkit.readback import Port
 from optkit.runtimes import _operators, _ports
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from optkit.readback import ModelFacts
     from optkit.schema import OperatorFigures
 
-SUMMARY = "LiteRT's interpreter with its XNNPACK delegate, one input and one output."
+SUMMARY = "LiteRT's interpreter with its XNNPACK delegate; models with one output."
 SOURCE = "https://ai.google.dev/edge/litert"
 FORMAT = "tflite"
 
@@ -86,9 +87,9 @@ def open_model(path: Path, *, threads: int = 1, reference_kernels: bool = False)
         reason = " ".join(str(error).split())
         raise InputError(f"LiteRT cannot open {path}: {reason}; export the model again") from error
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise InputError(f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}")
-    return LiteRTSession(interpreter, inputs[0], outputs[0])
+    if not inputs or len(outputs) != 1:
+        raise InputError(f"expected a model with one output; {path} has {len(outputs)}, and {len(inputs)} inputs")
+    return LiteRTSession(interpreter, inputs, outputs[0])
 
 
 def profile(
@@ -101,7 +102,7 @@ def profile(
     """
     del seconds
     session = open_model(path, threads=threads)
-    pictures = _ports.generated(session.input, batch) if images is None else images[:batch]
+    pictures = _ports.generated(session.inputs, batch) if images is None else images[:batch]
     session.feed(session.to_native(pictures))
     session.invoke()
     delegated = session.delegated_nodes()
@@ -174,41 +175,45 @@ def _without_notices() -> Iterator[None]:
 class LiteRTSession:
     """An open .tflite file. See :class:`optkit.runtimes.Session`; ports have -1 for a dynamic batch."""
 
-    def __init__(self, interpreter: Any, model_input: dict[str, Any], model_output: dict[str, Any]) -> None:
-        self.input = _port(model_input)
+    def __init__(self, interpreter: Any, model_inputs: list[dict[str, Any]], model_output: dict[str, Any]) -> None:
+        self.inputs = tuple(_port(one) for one in model_inputs)
         self.output = _port(model_output)
         self._interpreter = interpreter
-        self._input_index = int(model_input["index"])
+        self._indices = [int(one["index"]) for one in model_inputs]
         self._output_index = int(model_output["index"])
-        self._shape = tuple(int(d) for d in model_input["shape"])
+        self._shapes = [tuple(int(d) for d in one["shape"]) for one in model_inputs]
         # Bound once: what is timed is one attribute look-up and the interpreter's own method.
         self.invoke = interpreter.invoke
 
     def to_native(self, images: np.ndarray) -> np.ndarray:
         """Real images float32 [batch, …] to the input's own type and shape."""
-        return _ports.to_native(images, self.input)
+        return _ports.to_native(images, self.inputs)
 
     def from_native(self, outputs: np.ndarray) -> np.ndarray:
         """Native outputs [batch, classes] to float32."""
         return _ports.from_native(outputs, self.output)
 
     def feed(self, native: np.ndarray) -> None:
-        """Copy the input in, resizing where its shape differs.
+        """Copy the inputs in, resizing where a shape differs.
 
         Raises:
             InputError: The model cannot run at this shape, with LiteRT's reason.
         """
-        if native.shape != self._shape:
+        inputs = list(parts(native).values())
+        shapes = [one.shape for one in inputs]
+        if shapes != self._shapes:
             try:
-                self._interpreter.resize_tensor_input(self._input_index, native.shape)
+                for index, shape in zip(self._indices, shapes, strict=True):
+                    self._interpreter.resize_tensor_input(index, shape)
                 with _without_notices():
                     self._interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())
-                shape = list(native.shape)
-                raise InputError(f"LiteRT cannot run the model at input shape {shape}: {reason}") from error
-            self._shape = native.shape
-        self._interpreter.set_tensor(self._input_index, native)
+                listed = ", ".join(str(list(shape)) for shape in shapes)
+                raise InputError(f"LiteRT cannot run the model at input shape {listed}: {reason}") from error
+            self._shapes = shapes
+        for index, one in zip(self._indices, inputs, strict=True):
+            self._interpreter.set_tensor(index, np.ascontiguousarray(one))
 
     def fetch(self) -> np.ndarray:
         """A copy of the native output [batch, classes]."""

@@ -9,18 +9,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from optkit.data._inputs import parts
 from optkit.errors import InputError
 from optkit.readback import Port, _onnx_ports
 from optkit.runtimes import _onnx_nodes, _ports
 from optkit.schema import RuntimeFacts
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from optkit.readback import ModelFacts
     from optkit.schema import OperatorFigures
 
-SUMMARY = "ONNX Runtime's CPU provider with all graph optimizations; models with one input and one output."
+SUMMARY = "ONNX Runtime's CPU provider with all graph optimizations; models with one output."
 SOURCE = "https://onnxruntime.ai"
 FORMAT = "onnx"
 
@@ -94,7 +95,7 @@ def profile(
         options.profile_file_prefix = str(Path(folder) / "profile")
         native_session = _opened(path, options)
         session = _wrapped(native_session, path)
-        pictures = _ports.generated(session.input, batch) if images is None else images[:batch]
+        pictures = _ports.generated(session.inputs, batch) if images is None else images[:batch]
         session.feed(session.to_native(pictures))
         for _ in range(_WARM_UP_RUNS):
             session.invoke()
@@ -180,35 +181,35 @@ def _optimized(path: Path, threads: int, folder: Path) -> Any:
 
 def _wrapped(session: Any, path: Path) -> OnnxRuntimeSession:
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise InputError(f"expected a model with one input and one output; {path} has {len(inputs)} and {len(outputs)}")
-    for port in (inputs[0], outputs[0]):
+    if not inputs or len(outputs) != 1:
+        raise InputError(f"expected a model with one output; {path} has {len(outputs)}, and {len(inputs)} inputs")
+    for port in (*inputs, outputs[0]):
         if port.type not in _DTYPES:
             raise InputError(f"expected numbers at {port.name!r} of {path}; it takes or gives {port.type}")
-    return OnnxRuntimeSession(session, *_with_steps(_port(inputs[0]), _port(outputs[0]), path))
+    *given, found = _with_steps([_port(one) for one in (*inputs, outputs[0])], path)
+    return OnnxRuntimeSession(session, tuple(given), found)
 
 
-def _with_steps(model_input: Port, model_output: Port, path: Path) -> tuple[Port, Port]:
+def _with_steps(ports: list[Port], path: Path) -> list[Port]:
     """Integer ports with the scale that their operators hold: ONNX has no place for it at the port itself."""
-    if not any("int" in port.dtype for port in (model_input, model_output)):
-        return model_input, model_output
+    if not any("int" in port.dtype for port in ports):
+        return ports
     import onnx
 
     steps = _onnx_ports.steps(onnx.load(path, load_external_data=False).graph)
-    found = [
+    return [
         dataclasses.replace(port, scale=steps[port.name].scale, zero_point=steps[port.name].zero_point)
         if "int" in port.dtype
         else port
-        for port in (model_input, model_output)
+        for port in ports
     ]
-    return found[0], found[1]
 
 
 class OnnxRuntimeSession:
     """An open .onnx file. See :class:`optkit.runtimes.Session`."""
 
-    def __init__(self, session: Any, model_input: Port, model_output: Port) -> None:
-        self.input = model_input
+    def __init__(self, session: Any, model_inputs: tuple[Port, ...], model_output: Port) -> None:
+        self.inputs = model_inputs
         self.output = model_output
         self._run = session.run
         self._names = [self.output.name]
@@ -217,23 +218,25 @@ class OnnxRuntimeSession:
 
     def to_native(self, images: np.ndarray) -> np.ndarray:
         """Real images float32 [batch, …] to the input's own type and shape."""
-        return _ports.to_native(images, self.input)
+        return _ports.to_native(images, self.inputs)
 
     def from_native(self, outputs: np.ndarray) -> np.ndarray:
         """Native outputs [batch, classes] to float32."""
         return _ports.from_native(outputs, self.output)
 
     def feed(self, native: np.ndarray) -> None:
-        """Take the input for the next calls.
+        """Take the inputs for the next calls.
 
         Raises:
             InputError: The model has a fixed batch, and it is another one.
         """
-        if self.input.shape and self.input.shape[0] not in {-1, len(native)}:
-            raise InputError(
-                f"the model takes batches of {self.input.shape[0]}, not {len(native)}; export it with a dynamic batch"
-            )
-        self._feed = {self.input.name: native}
+        for port in self.inputs:
+            if port.shape and port.shape[0] not in {-1, len(native)}:
+                raise InputError(
+                    f"the model takes batches of {port.shape[0]}, not {len(native)}; export it with a dynamic batch"
+                )
+        given = parts(native).values()
+        self._feed = {port.name: np.ascontiguousarray(one) for port, one in zip(self.inputs, given, strict=True)}
 
     def invoke(self) -> None:
         """``InferenceSession.run``, as its users call it: arrays become tensors and back inside (some 5 µs)."""

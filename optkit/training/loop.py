@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from optkit.data._inputs import fed, form_of, size_of
 from optkit.schema import Epoch
 from optkit.training import checkpoint as checkpoints
 from optkit.training.augmentation import Canvas, canvas, change
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from optkit.data import Dataset
+    from optkit.data._inputs import Form
     from optkit.problem import Task
     from optkit.training.checkpoint import Weights
     from optkit.training.losses import Objective
@@ -75,7 +79,7 @@ def train(
     with ``plan.early_stopping`` it ends with the weights of the epoch that ``kept_epoch`` names.
 
     Args:
-        model: A tf_keras model with input [batch, *shape] and output float32 [batch, task.size].
+        model: A tf_keras model with one or several inputs [batch, …] and output float32 [batch, task.size].
         dataset: Its training part is trained on; its validation part is looked at after every epoch, and decides
             nothing but when ``plateau`` and ``early_stopping`` act; without these it may be empty.
         plan: How to train.
@@ -100,19 +104,19 @@ def train(
     check(plan, task, dataset)
     objective = objective_of(plan, task)
     examples, labels = dataset.train.images, dataset.train.labels
-    shape = tuple(model.input_shape[1:])
+    form = form_of(model)
     batch = min(plan.batch, len(labels))
     steps = len(labels) // batch
     file = _File(checkpoint, key_of(model, dataset, plan, task, seed)) if checkpoint and restorable(model) else None
     optimizer = optimizer_of(plan, steps, model.trainable_variables)
     loss, metric = loss_and_metric(objective, task)
     model.compile(optimizer=optimizer, loss=loss, metrics=[] if metric is None else [metric])
-    chunk = max(1, min(CHUNK_STEPS, CHUNK_BYTES // (batch * max(1, math.prod(shape)) * 4)))
+    chunk = max(1, min(CHUNK_STEPS, CHUNK_BYTES // (batch * size_of(form) * 4)))
     average = Average(model, plan.ema) if plan.ema else None
     progress, best = file.load(model, average) if file else (Progress(), None)
     masks = Masks(model, steps, chunk) if file else None
     target = targets_of(labels[:1], objective, task).shape[1:]
-    run = _step_function(model, dataset, plan, sizes=(batch, shape, target), seed=seed, average=average, masks=masks)
+    run = _step_function(model, dataset, plan, sizes=(batch, form, target), seed=seed, average=average, masks=masks)
 
     generator = np.random.default_rng(seed)
     for epoch in range(plan.epochs):
@@ -124,7 +128,7 @@ def train(
         for first in range(0, steps, chunk):
             last = min(steps, first + chunk)
             chosen = order[first * batch : last * batch]
-            real, targets = dataset.real(examples[chosen], shape), targets_of(labels[chosen], objective, task)
+            real, targets = dataset.real(examples[chosen], form), targets_of(labels[chosen], objective, task)
             run(real, targets, last - first, epoch * steps + first)
             tell(
                 {
@@ -202,7 +206,7 @@ def _step_function(
     dataset: Dataset,
     plan: TrainingPlan,
     *,
-    sizes: tuple[int, tuple[int, ...], tuple[int, ...]],
+    sizes: tuple[int, Form, tuple[int, ...]],
     seed: int,
     average: Average | None,
     masks: Masks | None,
@@ -213,37 +217,41 @@ def _step_function(
         model: Compiled.
         dataset: What is augmented.
         plan: Augmentation.
-        sizes: Images of a batch, shape of a model's input, shape of a target.
+        sizes: Examples of a batch, what the model takes, shape of a target.
         seed: Decides the augmentation, together with the step.
         average: Updated after each step.
         masks: Of dropout, where the layers' own cannot be restored.
 
     Returns:
-        Takes images float32 [count * batch, *shape], targets [count * batch, …], how many steps they are for and how
+        Takes real inputs [count * batch], targets [count * batch, …], how many steps they are for and how
         many were before.
     """
     import tensorflow as tf
 
-    batch, shape, target_shape = sizes
+    batch, form, target_shape = sizes
+    # ``tf.nest`` goes through a dictionary by its sorted names.
+    shapes = [form[name] for name in sorted(form)] if isinstance(form, Mapping) else [form]
     on = _canvas(dataset) if plan.augmentation.moves else None
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
     def run_steps(images: Any, targets: Any, count: Any, before: Any) -> None:
         for step in tf.range(count):
-            rows = slice(step * batch, (step + 1) * batch)
-            image, target = images[rows], targets[rows]
-            image.set_shape([batch, *shape])
+            of_step = partial(_rows, start=step * batch, count=batch)
+            image, target = tf.nest.map_structure(of_step, images), of_step(targets)
+            for one, shape in zip(tf.nest.flatten(image), shapes, strict=True):
+                one.set_shape([batch, *shape])
             target.set_shape([batch, *target_shape])
             if plan.augmentation.any:
                 image, target = change(image, target, plan.augmentation, on, tf.stack([seed, before + step]))
             if masks is not None:
-                masks.at(int(images.shape[0]) // batch, before, step)
+                masks.at(int(targets.shape[0]) // batch, before, step)
             model.train_step((image, target))
             if average is not None:
                 average.update(before + step + 1)
 
     def run(images: np.ndarray, targets: np.ndarray, count: int, before: int) -> None:
-        given = tf.constant(images), tf.constant(targets), tf.constant(count), tf.constant(before)
+        real = tf.nest.map_structure(tf.constant, fed(images))
+        given = real, tf.constant(targets), tf.constant(count), tf.constant(before)
         if masks is None:
             run_steps(*given)
             return
@@ -252,6 +260,10 @@ def _step_function(
             run_steps(*given)
 
     return run
+
+
+def _rows(array: Any, start: Any, count: int) -> Any:
+    return array[start : start + count]
 
 
 def _canvas(dataset: Dataset) -> Canvas:
@@ -277,15 +289,15 @@ def _record(model: Any, logs: dict[str, float], held_out: dict[str, float], seco
 
 def evaluate(model: Any, dataset: Dataset, objective: Objective, task: Task) -> dict[str, float]:
     """Loss and accuracy on the validation part, which need not fit in memory; nothing where it is empty."""
-    part, shape = dataset.validation, tuple(model.input_shape[1:])
+    part, form = dataset.validation, form_of(model)
     if not len(part.labels):
         return {}
     model.reset_metrics()
-    count = max(1, min(EVALUATED_AT_ONCE, CHUNK_BYTES // (max(1, math.prod(shape)) * 4)))
+    count = max(1, min(EVALUATED_AT_ONCE, CHUNK_BYTES // (size_of(form) * 4)))
     for start in range(0, len(part.labels), count):
         rows = slice(start, start + count)
         targets = targets_of(part.labels[rows], objective, task)
-        model.test_on_batch(dataset.real(part.images[rows], shape), targets, reset_metrics=False)
+        model.test_on_batch(fed(dataset.real(part.images[rows], form)), targets, reset_metrics=False)
     return _logs(model)
 
 

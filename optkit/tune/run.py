@@ -13,6 +13,7 @@ import msgspec
 
 import optkit
 from optkit import environment, recipes, store
+from optkit.data._facts import data_facts
 from optkit.errors import InputError
 from optkit.pipeline import building, train_data
 from optkit.pipeline.progress import Event, OnEvent
@@ -20,7 +21,6 @@ from optkit.pipeline.run_log import LOG, logged
 from optkit.pipeline.train_settings import resolve_training
 from optkit.report import tune_pages
 from optkit.report.tune_record import SCHEMA_VERSION, Dimension, Final, TuneReport
-from optkit.schema import DataFacts
 from optkit.statistics import wilson_interval
 from optkit.tune import protocols, search
 from optkit.tune import study as studies
@@ -150,7 +150,7 @@ def _search(
             command=command,
             study=f"{study_name} in {studies.without_password(url)}" if storage else study_name,
             environment=environment.with_load_after(environment.describe()),
-            data=_data_facts(dataset),
+            data=data_facts(dataset),
             fixed=settings.fixed,
             space=[Dimension(o.name, o.words, o.kind, o.low, o.high, o.log, list(o.choices)) for o in settings.space],
             protocol=settings.protocol.words,
@@ -226,19 +226,6 @@ def _protocol_words(settings: TuneSettings, dataset: Dataset) -> str:
     return (
         f"{protocol.models} models a trial: {both:,} training and validation examples in {protocol.folds} parts{kind}"
         f"{orders}; each part judges a model trained on the others"
-    )
-
-
-def _data_facts(dataset: Dataset) -> DataFacts:
-    return DataFacts(
-        name=dataset.name,
-        sha256=dataset.sha256,
-        train=len(dataset.train.labels),
-        validation=len(dataset.validation.labels),
-        test=len(dataset.test.labels),
-        calibration=None,
-        preprocessing=dataset.preprocessing,
-        class_names=list(dataset.class_names),
     )
 
 

@@ -137,7 +137,7 @@ def _behaviour(
         *_batches(session, images[:3], native.shape[1:]),
         *parity_checks,
         *collapse.checks(native, session.from_native(native), reference, task),
-        *input_range.checks(images, session.input),
+        *input_range.all_checks(images, session.inputs),
     ]
     return found, checks
 
@@ -165,7 +165,7 @@ def enough_images(images: int, references: int, available: int) -> Check:
 
 def _batches(session: runtimes.Session, images: np.ndarray, shape: tuple[int, ...]) -> list[Check]:
     """A file that declares a dynamic batch takes more than one image at a time."""
-    if session.input.shape[:1] != (-1,):
+    if session.inputs[0].shape[:1] != (-1,):
         return []
     try:
         seen = str(list(runtimes.predict(session, images, batch=len(images)).shape))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
+from optkit.runtimes import _ports
 from optkit.schema import Check
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optkit.readback import Port
 
 # Twice the symmetric range wastes one of the 8 bits (two where no data are negative); calibration on 0 to
@@ -16,6 +20,23 @@ if TYPE_CHECKING:
 _WIDTH_AT_MOST = 2.0
 # Percentile calibration leaves out one value in a thousand on purpose.
 _CLIPPED_AT_MOST = 0.01
+
+
+def all_checks(images: np.ndarray, ports: Sequence[Port]) -> list[Check]:
+    """``checks`` of every input; of several the checks say which one they are of.
+
+    Args:
+        images: Real inputs float32 [n, …], or a structure with a field for each.
+        ports: The file's inputs.
+    """
+    found = []
+    for values, port in _ports.paired(images, ports):
+        named = f" {port.name}" if len(ports) > 1 else ""
+        found += [
+            msgspec.structs.replace(one, name=one.name.replace("input", f"input{named}", 1))
+            for one in checks(values, port)
+        ]
+    return found
 
 
 def checks(images: np.ndarray, port: Port) -> list[Check]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optkit.readback._distinct import distinct as distinct_in
 from optkit.schema import Check, KernelExpectation
 from optkit.verify.structure import kernels_in_order
 
@@ -76,9 +77,9 @@ def distinct(kernel: Constant) -> int:
     One scale per channel turns the same real value into another integer in each.
     """
     if not kernel.scales or kernel.channel_axis is None:
-        return len(np.unique(kernel.values))
+        return distinct_in(kernel.values)
     channels = np.moveaxis(kernel.values, kernel.channel_axis, 0)
-    return max(len(np.unique(channel)) for channel in channels)
+    return max(distinct_in(np.ascontiguousarray(channel)) for channel in channels)
 
 
 def blocks_2_of_4(kernel: Constant, file_format: str) -> float | None:

@@ -95,6 +95,38 @@ def make(folder: Path) -> None:
     both.save(folder / "both.keras")
     keras.Model(image, [digit, keras.layers.Dense(10, name="other")(seen)]).save(folder / "alike.keras")
 
+    # Several inputs, two of them of one shape, in no alphabetical order; one that is looked up beside one that is not.
+    upper, lower = keras.Input((10, 20, 3), name="upper"), keras.Input((10, 20, 3), name="lower")
+    ink, kind = keras.Input((20,), name="ink"), keras.Input((1,), dtype="int32", name="kind")
+    halves = [keras.layers.Conv2D(6, 3, strides=2, activation="relu")(half) for half in (upper, lower)]
+    flat = [keras.layers.Flatten()(one) for one in halves]
+    x = keras.layers.Dense(32, activation="relu", name="joined")(keras.layers.Concatenate()([*flat, ink]))
+    several = keras.Model([upper, ink, lower], keras.layers.Dense(10, activation="softmax", name="digit")(x))
+    looked_up = keras.layers.Flatten()(keras.layers.Embedding(3, 4, name="kinds")(kind))
+    x = keras.layers.Dense(10, activation="softmax", name="digit")(keras.layers.Concatenate()([flat[1], looked_up]))
+    kinds = keras.Model([lower, kind], x)
+
+    def parted(name: str) -> dict[str, np.ndarray]:
+        whole = found[f"x_{name}"].astype(np.float32) / 255
+        rows = whole.mean(axis=(2, 3))
+        return {"upper": whole[:, :10], "lower": whole[:, 10:], "ink": rows, "kind": found[f"y_{name}"] % 3}
+
+    def names(model: keras.Model) -> list[str]:
+        return [one.name for one in model.inputs]
+
+    for name, one in (("several", several), ("kinds", kinds)):
+        one.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+        one.fit({key: parted("train")[key] for key in names(one)}, labels, batch_size=64, epochs=6, verbose=0)
+        one.save(folder / f"{name}.keras")
+        sides = {f"x_{part}.{key}": parted(part)[key] for part in ("train", "test") for key in names(one)}
+        np.savez(folder / f"{name}.npz", **sides, y_train=labels, y_test=found["y_test"])
+    two = keras.Model([upper, lower], keras.layers.Dense(10)(keras.layers.Concatenate()(flat)))
+    two.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    two.fit({key: parted("train")[key] for key in names(two)}, labels, batch_size=64, epochs=4, verbose=0)
+    two.export(folder / "halves", verbose=False)
+    sides = {f"x_{part}.{key}": parted(part)[key] for part in ("train", "test") for key in names(two)}
+    np.savez(folder / "halves.npz", **sides, y_train=labels, y_test=found["y_test"])
+
     # Large pictures and a wide first layer: a hundred of them at once take 3 GB of activations.
     large = found["x_train"][:160].repeat(10, axis=1).repeat(10, axis=2)
     light = labels[:160] % 2

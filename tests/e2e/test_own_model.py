@@ -32,9 +32,10 @@ def run(own: Path) -> Path:
     return folder
 
 
-def in_keras(script: str, *arguments: str) -> str:
+def in_keras(script: str, *arguments: str, cwd: Path | None = None) -> str:
     """What a script prints in a process of its own."""
-    return subprocess.run([sys.executable, "-c", script, *arguments], check=True, capture_output=True, text=True).stdout
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout
 
 
 def test_a_keras_3_model_comes_out_in_every_format(run: Path) -> None:
@@ -192,3 +193,88 @@ def test_numbers_that_are_in_no_table_are_refused(own: Path) -> None:
     assert result.returncode == 2
     assert "layer 'table' looks up numbers from 0 to 999, beyond.npz has 1 to 1000" in result.stderr
     assert not (own / "beyond").exists()
+
+
+def test_a_model_with_several_inputs_comes_out_in_every_format(own: Path) -> None:
+    train = ("cluster:epochs=1,learning_rate=0.0003+fp16", "qat:epochs=1+int8", "int16x8", "dynamic", "int8")
+    recipes = (word for recipe in train for word in ("--recipe", recipe))
+    arguments = ("several.keras", "--data", "several.npz", "--calibration-method", "percentile", *recipes)
+    result = optkit("compress", *arguments, "--out", "several", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = report_of(own / "several")
+    assert {f"{file['name']}.{file['format']}" for file in report["variants"]} == {
+        *(f"{name}.tflite" for name in ("fp32", "finetune+fp32", "cluster+fp16", "qat+int8", "dynamic", "int8")),
+        *(f"{name}.onnx" for name in ("fp32", "finetune+fp32", "cluster+fp16", "qat+int8", "dynamic", "int8")),
+        "int16x8.tflite",
+    }
+    assert min(file["accuracy"]["top1"] for file in report["variants"]) > 0.75
+    assert all(file["status"] == "ok" and file["latency"]["p50_us"] > 0 for file in report["variants"])
+    answered = in_keras(
+        "import sys, numpy as np, keras\n"
+        "given = np.load('several.npz')\n"
+        "model = keras.saving.load_model('several.keras')\n"
+        "inputs = {name: given[f'x_test.{name}'] for name in ('upper', 'lower', 'ink')}\n"
+        "print(int((model.predict(inputs, verbose=0).argmax(-1) == given['y_test']).sum()))\n",
+        cwd=own,
+    )
+    fp32 = [file["accuracy"]["correct"] for file in report["variants"] if file["name"] == "fp32"]
+    assert fp32 == [int(answered.split()[-1])] * 2
+
+
+def test_files_with_several_inputs_are_judged_on_data_by_name(own: Path) -> None:
+    files = ("several/artifacts/int8.tflite", "several/artifacts/int8.onnx", "several/models/baseline.keras")
+    result = optkit("benchmark", *files, "--data", "several.npz", "--max-time", "10", "--out", "judged", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    correct = {
+        file["path"].rpartition("/")[2]: file["accuracy"]["correct"] for file in report_of(own / "judged")["variants"]
+    }
+    ran = {
+        f"{file['name']}.{file['format']}": file["accuracy"]["correct"]
+        for file in report_of(own / "several")["variants"]
+    }
+    assert correct["int8.tflite"] == ran["int8.tflite"]
+    assert correct["int8.onnx"] == ran["int8.onnx"]
+    result = optkit("benchmark", *files[:2], "--max-time", "10", "--out", "generated", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_saved_model_with_several_inputs_goes_in(own: Path) -> None:
+    result = optkit("compress", "halves", "--data", "halves.npz", "--recipe", "int8", "--out", "halved", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = report_of(own / "halved")
+    assert {(file["name"], file["format"]) for file in report["variants"]} == {
+        (name, kind) for name in ("fp32", "int8") for kind in ("tflite", "onnx")
+    }
+    assert min(file["accuracy"]["top1"] for file in report["variants"]) > 0.8
+
+
+def test_one_input_that_is_looked_up_beside_one_that_is_not(own: Path) -> None:
+    result = optkit("compress", "kinds.keras", "--data", "kinds.npz", "--recipe", "dynamic", "--out", "kinds", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = report_of(own / "kinds")
+    assert len(report["variants"]) == 4
+    assert min(file["accuracy"]["top1"] for file in report["variants"]) > 0.75
+    assert any("takes whole numbers at 'kind'" in words for words in report["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            ("compress", "several.keras", "--data", "kinds.npz"),
+            "takes the inputs upper [10, 20, 3], ink [20], lower [10, 20, 3], the data kinds.npz have the inputs kind",
+        ),
+        (("compress", "several.keras", "--data", "digits.npz"), "give arrays for each, x_train.upper and x_train.ink"),
+        (("compress", "own.keras", "--data", "several.npz"), "takes one input, the data several.npz have the inputs"),
+        (("compress", "several.keras", "--data", "several.npz", "--scale", "1/255"), "are for models with one input"),
+        (("train", "--data", "several.npz"), "optkit's own networks take one input"),
+        (("predict", "several/artifacts/int8.tflite", "digits.npz"), "expected a model with one input, a picture"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(own: Path, command: tuple[str, ...], words: str) -> None:
+    out = () if command[0] == "predict" else ("--out", "unfit")
+    result = optkit(*command, *out, cwd=own)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (own / "unfit").exists()

@@ -13,6 +13,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from optkit import readback, registry, runtimes
+from optkit.data._inputs import together
 from optkit.errors import InputError
 from optkit.readback import Port, _onnx_ports
 from optkit.runtimes import _ports
@@ -52,7 +53,7 @@ def test_an_integer_onnx_file_is_fed_and_read_by_the_scales_of_its_own_operators
     path = tmp_path / "integer.onnx"
     onnx.save(model_files.onnx_integer(model_files.network()), path)
     session = runtimes.open_model(path)
-    assert (session.input.dtype, session.input.zero_point, session.output.zero_point) == ("uint8", 0, 50)
+    assert (session.inputs[0].dtype, session.inputs[0].zero_point, session.output.zero_point) == ("uint8", 0, 50)
     native = runtimes.predict(session, model_files.images()[:50], batch=50)
     assert native.dtype == np.int8
     logits = model_files.network().logits(model_files.images()[:50])
@@ -61,7 +62,7 @@ def test_an_integer_onnx_file_is_fed_and_read_by_the_scales_of_its_own_operators
     # Half a step of 0.1; pixels are whole 255ths, so that the input loses nothing.
     assert np.abs(session.from_native(native) - logits)[within].max() < 0.051
     facts = readback.read(path)
-    assert (facts.inputs[0], facts.outputs[0]) == (session.input, session.output)
+    assert (facts.inputs[0], facts.outputs[0]) == (session.inputs[0], session.output)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_quantization(
     dtype: str, scale: float | None, zero: int | None, values: list[float], native: list[float]
 ) -> None:
     port = Port("x", dtype, (-1, len(values)), scale, zero)
-    found = _ports.to_native(np.array([values], np.float32), port)
+    found = _ports.to_native(np.array([values], np.float32), [port])
     assert found.dtype == np.dtype(dtype)
     assert found[0].tolist() == native
 
@@ -170,7 +171,7 @@ def test_quantization_goes_there_and_back(dtype: str) -> None:
     limits = np.iinfo(dtype)
     codes = np.arange(limits.min, limits.max + 1).astype(dtype)[None]
     port = Port("x", dtype, (-1, codes.shape[1]), 0.0123, 5)
-    assert np.array_equal(_ports.to_native(_ports.from_native(codes, port), port), codes)
+    assert np.array_equal(_ports.to_native(_ports.from_native(codes, port), [port]), codes)
 
 
 @FORMATS
@@ -190,20 +191,35 @@ def test_a_missing_file_is_refused(tmp_path: Path, file_format: str) -> None:
         runtimes.open_model(tmp_path / f"absent.{file_format}")
 
 
-def test_two_inputs_are_refused(tmp_path: Path) -> None:
-    nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
-    model = model_files.onnx_model(nodes, {}, {"a": ["batch", 2], "b": ["batch", 2]}, {"y": ["batch", 2]})
-    path = tmp_path / "model.onnx"
-    onnx.save(model, path)
-    with pytest.raises(InputError, match="has 2 and 1"):
-        runtimes.open_model(path)
+def two_inputs(folder: Path, outputs: tuple[str, ...]) -> list[Path]:
+    """Files that tell ``y`` = a − b, and ``z`` = a · b where that is asked for."""
+    nodes = [helper.make_node("Sub", ["a", "b"], ["y"]), helper.make_node("Mul", ["a", "b"], ["z"])][: len(outputs)]
+    ends: dict[str, list[str | int]] = {name: ["batch", 2] for name in outputs}
+    onnx.save(model_files.onnx_model(nodes, {}, {"a": ["batch", 2], "b": ["batch", 2]}, ends), folder / "model.onnx")
     b = model_files.TFLiteBuilder()
-    first, second, total = b.tensor("a", (1, 2)), b.tensor("b", (1, 2)), b.tensor("y", (1, 2))
-    b.operator("ADD", [first, second], [total], "AddOptions")
-    path = tmp_path / "model.tflite"
-    path.write_bytes(b.finish({"a": first, "b": second}, {"y": total}))
-    with pytest.raises(InputError, match="has 2 and 1"):
-        runtimes.open_model(path)
+    first, second = b.tensor("a", (1, 2)), b.tensor("b", (1, 2))
+    made = {name: b.tensor(name, (1, 2)) for name in outputs}
+    for kind, tensor in zip(("SUB", "MUL"), made.values(), strict=False):
+        b.operator(kind, [first, second], [tensor], f"{kind.capitalize()}Options")
+    (folder / "model.tflite").write_bytes(b.finish({"a": first, "b": second}, made))
+    return [folder / "model.onnx", folder / "model.tflite"]
+
+
+def test_two_inputs_are_fed_by_their_names(tmp_path: Path) -> None:
+    given = together({"b": np.array([[1, 2], [3, 4]], np.float32), "a": np.array([[5, 7], [9, 3]], np.float32)})
+    for path in two_inputs(tmp_path, ("y",)):
+        session = runtimes.open_model(path)
+        assert sorted(port.name for port in session.inputs) == ["a", "b"]
+        for batch in (1, 2):
+            assert runtimes.predict(session, given, batch=batch).tolist() == [[4, 5], [6, -1]]
+        with pytest.raises(InputError, match="has the inputs 'a', 'b', the data have one input without a name"):
+            session.to_native(np.zeros((1, 4), np.float32))
+
+
+def test_two_outputs_are_refused(tmp_path: Path) -> None:
+    for path in two_inputs(tmp_path, ("y", "z")):
+        with pytest.raises(InputError, match=r"expected a model with one output; .* has 2, and 2 inputs"):
+            runtimes.open_model(path)
 
 
 def test_a_fixed_batch_is_refused_with_the_way_out(tmp_path: Path) -> None:
@@ -242,33 +258,33 @@ def port(*shape: int, dtype: str = "float32") -> Port:
 
 def test_images_are_arranged_as_the_input_takes_them() -> None:
     nhwc = np.arange(2 * 4 * 5 * 3, dtype=np.float32).reshape(2, 4, 5, 3)
-    assert np.array_equal(_ports.to_native(nhwc, port(4, 5, 3)), nhwc)
-    nchw = _ports.to_native(nhwc, port(3, 4, 5))
+    assert np.array_equal(_ports.to_native(nhwc, [port(4, 5, 3)]), nhwc)
+    nchw = _ports.to_native(nhwc, [port(3, 4, 5)])
     assert np.array_equal(nchw, nhwc.transpose(0, 3, 1, 2))
     assert nchw.flags.c_contiguous
     # Data may come with channels first as well.
-    assert np.array_equal(_ports.to_native(nchw, port(4, 5, 3)), nhwc)
-    assert np.array_equal(_ports.to_native(nhwc, port(60)), nhwc.reshape(2, 60))
-    assert np.array_equal(_ports.to_native(nhwc.reshape(2, 60), port(4, 5, 3)), nhwc)
+    assert np.array_equal(_ports.to_native(nchw, [port(4, 5, 3)]), nhwc)
+    assert np.array_equal(_ports.to_native(nhwc, [port(60)]), nhwc.reshape(2, 60))
+    assert np.array_equal(_ports.to_native(nhwc.reshape(2, 60), [port(4, 5, 3)]), nhwc)
     # Dynamic height and width.
-    assert np.array_equal(_ports.to_native(nhwc, port(3, -1, -1)), nchw)
+    assert np.array_equal(_ports.to_native(nhwc, [port(3, -1, -1)]), nchw)
     grey = np.arange(2 * 4 * 5, dtype=np.float32).reshape(2, 4, 5)
-    assert _ports.to_native(grey, port(4, 5, 1)).shape == (2, 4, 5, 1)
-    assert _ports.to_native(grey, port(1, 4, 5)).shape == (2, 1, 4, 5)
-    assert _ports.to_native(grey[..., None], port(4, 5)).shape == (2, 4, 5)
+    assert _ports.to_native(grey, [port(4, 5, 1)]).shape == (2, 4, 5, 1)
+    assert _ports.to_native(grey, [port(1, 4, 5)]).shape == (2, 1, 4, 5)
+    assert _ports.to_native(grey[..., None], [port(4, 5)]).shape == (2, 4, 5)
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 3), (4, 15), (2, 2, 15), (3, 5, 4), (61,)])
 def test_an_arrangement_that_would_mix_up_pixels_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="give data of that shape"):
-        _ports.to_native(np.zeros((2, 4, 5, 3), np.float32), port(*shape))
+        _ports.to_native(np.zeros((2, 4, 5, 3), np.float32), [port(*shape)])
 
 
 def test_inputs_are_generated_in_the_files_own_shape() -> None:
-    made = _ports.generated(port(3, 4, 5), 7)
+    made = _ports.generated([port(3, 4, 5)], 7)
     assert (made.shape, made.dtype) == ((7, 3, 4, 5), np.float32)
     assert 0 <= made.min() < 0.1
     assert 0.9 < made.max() < 1
-    assert np.array_equal(made, _ports.generated(port(3, 4, 5), 7))
+    assert np.array_equal(made, _ports.generated([port(3, 4, 5)], 7))
     with pytest.raises(InputError, match="--data"):
-        _ports.generated(port(3, -1, -1), 7)
+        _ports.generated([port(3, -1, -1)], 7)
