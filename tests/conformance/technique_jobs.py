@@ -101,3 +101,31 @@ def run(tell: Tell, *, name: str, breakage: str | None) -> dict[str, Any]:
         "epochs": len(outcome.epochs),
         "weights_differ": techniques.weights_digest(outcome.model) != before,
     }
+
+
+def ranges(tell: Tell) -> dict[str, Any]:
+    """Ranges of a quantize-aware copy as training starts with them, beside what the float model's activations are."""
+    import numpy as np
+    import tf_keras
+
+    from optkit.techniques import qat
+
+    configure_tensorflow(0, threads=1)
+    model = small_model()
+    given = data.load("mnist", train_samples=1280)
+    work = Work(qat.Params(), (), given, Task(), seed=0, skip_layers=(), tell=tell)
+    quantized = qat._quantize(model, work)
+    before = {weight.name: weight.numpy() for weight in quantized.weights}
+    qat._start_ranges(quantized, work)
+    after = {weight.name: weight.numpy() for weight in quantized.weights}
+    images = given.real(given.train.images[: 8 * 128], (28, 28, 1))
+    probe = tf_keras.Model(model.input, [model.get_layer(name).output for name in ("conv_1", "conv_2")])
+    found = {}
+    for name, outputs in zip(("conv_1", "conv_2"), probe.predict(images, batch_size=128, verbose=0), strict=True):
+        # The mean over batches of each one's largest value.
+        wanted = float(np.mean([part.max() for part in np.split(outputs, 8)]))
+        own = [value for key, value in after.items() if key.startswith(f"quant_{name}/") and "activation_max" in key]
+        found[name] = (wanted, [float(one) for one in own])
+    changed = [name for name, value in before.items() if not np.array_equal(value, after[name])]
+    rates = [layer.rate for layer in quantized.submodules if hasattr(layer, "rate")]
+    return {"found": found, "changed": changed, "rates": rates}

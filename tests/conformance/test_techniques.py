@@ -28,6 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for breakage in BREAKAGES
         if breakage != "promises_nothing_kept" or name in MEASURED
     ]
+    jobs.append(Job("ranges", "technique_jobs:ranges", {}))
     environment = {**WORKER_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parent)}
     with Workers(PRELOAD, environment, tmp_path_factory.mktemp("log") / "log.txt") as pool:
         return pool.run(jobs, cores=2, on_event=lambda *_: None)
@@ -76,3 +77,14 @@ def test_a_copy_that_does_nothing_fails_its_own_checks(results: dict[str, Any], 
     result = results[f"{name} promises_nothing_kept"]
     assert not isinstance(result, Failure), result
     assert result["failed_checks"]
+
+
+def test_quantization_aware_training_starts_with_ranges_of_real_data(results: dict[str, Any]) -> None:
+    told = results["ranges"]
+    assert not isinstance(told, Failure), told
+    for wanted, own in told["found"].values():
+        # Weights are rounded to 8 bits already, which moves an activation by a per cent or two.
+        assert own == [pytest.approx(wanted, rel=0.05)]
+    assert told["changed"]
+    assert all(name.partition(":")[0].endswith(("_min", "_max")) for name in told["changed"])
+    assert set(told["rates"]) == {0.2}
