@@ -266,7 +266,7 @@ def _operator(node: Any, graph: Any, model: Any, kinds: dict[int, str], types: d
     outputs = [i for i in _indices(node.outputs) if i >= 0]
     return Operator(
         kind=kind,
-        name=_text(graph.tensors[outputs[0]].name) if outputs else kind,
+        name=(_text(graph.tensors[outputs[0]].name) if outputs else "") or kind,
         macs=_macs(kind, node, graph),
         input_dtypes=tuple(types[graph.tensors[i].type] for i in inputs),
         output_dtypes=tuple(types[graph.tensors[i].type] for i in outputs),
