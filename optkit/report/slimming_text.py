@@ -64,9 +64,10 @@ def _identical(identity: Identity, data: str | None) -> str:
     """What was shown, and on what."""
     source = f"inputs of {data}" if data and identity.kind == "real" else "generated inputs"
     batches = "" if len(identity.batches) == 1 else f", and at a batch of {identity.batches[-1]}"
+    seen = "one output to all of them" if identity.distinct == 1 else f"{identity.distinct:,} different outputs"
     words = (
         f"Its outputs are the same bit for bit: {identity.inputs:,} {source}{batches}, with "
-        f"{wording.listed(identity.kernels)} ({identity.distinct:,} different outputs)."
+        f"{' and '.join(identity.kernels)} ({seen})."
     )
     if identity.distinct < 2 <= identity.inputs:
         words += " The file answers the same to all of them, so that this shows little: give --data."
