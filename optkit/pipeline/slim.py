@@ -144,11 +144,12 @@ def prove(
         # Named so that both count for the memory that the process may have.
         "sessions": [{"path": str(one)} for one in (before, after)],
     }
+    running: list[str] = []
     try:
-        answer = _ask(job, before, shown)
+        answer = _ask(job, before, shown, running)
     except InputError:
-        # Which of the two is it that cannot be run? If it is the file itself, this raises the reason.
-        _ask(job | {"other": str(before)}, before, shown)
+        if running[-1:] != ["other"]:
+            raise
         after.unlink(missing_ok=True)
         raise PartialError(f"the slim file made of {shown} cannot be run; nothing was written") from None
     found = msgspec.convert(answer["identity"], Identity)
@@ -161,13 +162,31 @@ def prove(
     return Proven(told["saved"], found, list(told["notes"]))
 
 
-def _ask(job: dict[str, Any], file: Path, shown: str) -> dict[str, Any]:
-    """Ask the worker; messages speak of the user's file, not of its copy."""
+def _ask(job: dict[str, Any], file: Path, shown: str, running: list[str] | None = None) -> dict[str, Any]:
+    """Ask the worker; messages speak of the user's file, not of its copy.
+
+    Args:
+        job: What it is to do.
+        file: The file that it is about.
+        shown: What the user calls it.
+        running: Gets which of two files the worker was about to run, the last one last.
+
+    Raises:
+        InputError: It could not be done.
+    """
+    last: dict[str, Any] = {"event": "failed", "reason": f"{shown} cannot be read: the process said nothing"}
     try:
-        return model_file.ask(_WORKER, job, shown)
+        for message in model_file.tell(_WORKER, job, shown):
+            if message["event"] == "running" and running is not None:
+                running.append(message["which"])
+            elif message["event"] in {"done", "failed"}:
+                last = message
     except InputError as error:
-        words = str(error).replace(str(file), shown)
-        raise InputError(words if shown in words else f"{shown}: {words}") from None
+        last = {"event": "failed", "reason": str(error)}
+    if last["event"] == "failed":
+        words = last["reason"].replace(str(file), shown)
+        raise InputError(words if shown in words else f"{shown}: {words}")
+    return last
 
 
 def _check_out(path: Path, out: Path) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from optkit import registry, slimming
-from optkit.measure.one_answer import alive, answer
+from optkit.measure.one_answer import answer, say
 from optkit.verify import identity
 
 
@@ -23,7 +23,11 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     if job["do"] == "slim":
         return _slim(path, job)
     images = None if job["images"] is None else np.load(job["images"], mmap_mode="r", allow_pickle=False)
-    found = identity.compare(path, Path(job["other"]), images=images, on_step=alive)
+
+    def on_step(which: identity.Which) -> None:
+        say({"event": "running", "which": which})
+
+    found = identity.compare(path, Path(job["other"]), images=images, on_step=on_step)
     return {"identity": msgspec.to_builtins(found)}
 
 

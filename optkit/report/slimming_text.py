@@ -40,7 +40,8 @@ def _draw(console: Console, found: Slimming) -> None:
         console.print()
         console.print(_saved(found))
     console.print()
-    console.print(_identical(found.identity, found.data), highlight=False, markup=False)
+    merged = found.merge is not None and found.merge.merged
+    console.print(_identical(found.identity, found.data, merged=merged), highlight=False, markup=False)
     if found.merge is not None:
         console.print(_merged(found.merge), highlight=False, markup=False)
     for note in found.notes:
@@ -60,13 +61,14 @@ def _saved(found: Slimming) -> Table:
     return grid
 
 
-def _identical(identity: Identity, data: str | None) -> str:
-    """What was shown, and on what."""
+def _identical(identity: Identity, data: str | None, *, merged: bool) -> str:
+    """What was shown, and on what; merged scales come after it."""
     source = f"inputs of {data}" if data and identity.kind == "real" else "generated inputs"
     batches = "" if len(identity.batches) == 1 else f", and at a batch of {identity.batches[-1]}"
     seen = "one output to all of them" if identity.distinct == 1 else f"{identity.distinct:,} different outputs"
+    which = "Before its scales were merged, its" if merged else "Its"
     words = (
-        f"Its outputs are the same bit for bit: {identity.inputs:,} {source}{batches}, with "
+        f"{which} outputs are the same bit for bit: {identity.inputs:,} {source}{batches}, with "
         f"{' and '.join(identity.kernels)} ({seen})."
     )
     if identity.distinct < 2 <= identity.inputs:
@@ -78,9 +80,9 @@ def _merged(merge: Merge) -> str:
     versus = merge.versus
     on = f"on {merge.examples:,} validation examples"
     if isinstance(versus, Comparison):
-        seen = (
-            f"{versus.lost:,} lost, {versus.gained:,} gained, {versus.verdict} (exact McNemar p = {versus.p_value:.2g})"
-        )
+        low, high = (100 * one for one in versus.difference_ci95)
+        change = f"{versus.lost:,} lost, {versus.gained:,} gained, {low:+.2f} to {high:+.2f} points"
+        seen = f"{change}, {versus.verdict} (exact McNemar p = {versus.p_value:.2g})"
     else:
         change = f"mean absolute error {versus.mae_difference:+.3g}"
         seen = f"{change}, {versus.verdict} (paired t test p = {versus.p_value:.2g})"

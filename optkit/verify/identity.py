@@ -7,10 +7,11 @@ reference gave (of a file that answers the same to all, equal outputs say little
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from optkit.readback import Port
     from optkit.runtimes import RawSession
+
+Which = Literal["reference", "other"]
 
 # Generated inputs; real ones are all of the data's up to this many.
 GENERATED = 256
@@ -66,7 +69,11 @@ class _Feeds(NamedTuple):
 
 
 def compare(
-    reference: Path, other: Path, *, images: np.ndarray | None = None, on_step: Callable[[], object] = lambda: None
+    reference: Path,
+    other: Path,
+    *,
+    images: np.ndarray | None = None,
+    on_step: Callable[[Which], object] = lambda _: None,
 ) -> Identity:
     """Hold a file against its reference, bit by bit.
 
@@ -74,7 +81,7 @@ def compare(
         reference: The file that is right by definition.
         other: The file to judge, of the same format.
         images: Real inputs float32 [n, …] of a model with one input; generated ones when ``None``.
-        on_step: Called after every input.
+        on_step: Is told before either file is opened or run, which may take the process down.
 
     Raises:
         InputError: The reference cannot be run or fed, or gives other outputs when it is run again.
@@ -83,11 +90,13 @@ def compare(
     seen: set[bytes] = set()
     counts, batches, difference = [], {1}, None
     for name in names:
+        on_step("reference")
         one = runtimes.open_raw(reference, name)
         feeds = _feeds(one.inputs, images)
         _check_repeatable(reference, name, one, feeds)
         # Opened again: what the check has fed it may be kept in variables.
         one = runtimes.open_raw(reference, name)
+        on_step("other")
         try:
             two = runtimes.open_raw(other, name)
         except InputError as error:
@@ -96,14 +105,19 @@ def compare(
         fed = 0
         for feed in _in_time(feeds):
             if difference is None:
-                difference = _outputs_differ(one.run(feed), two, feed, seen)
+                on_step("reference")
+                expected = one.run(feed)
+                seen.add(_bytes(expected))
+                on_step("other")
+                difference = _outputs_differ(expected, two, feed)
             if difference is not None:
                 break
             fed += 1
-            on_step()
         counts.append(fed)
         if difference is None and _takes_any_batch(one.inputs):
-            difference, taken = _batch_differs(reference, other, name, feeds)
+            on_step("reference")
+            one = runtimes.open_raw(reference, name)
+            difference, taken = _batch_differs(one, feeds, functools.partial(_reopened, other, name, on_step))
             batches |= taken
         if difference is not None:
             difference = f"{name}: {difference}"
@@ -144,11 +158,7 @@ def _seen(port: Port) -> tuple[object, ...]:
     return port.dtype, len(port.shape), port.scale, port.zero_point
 
 
-def _outputs_differ(
-    expected: list[np.ndarray], two: RawSession, feed: list[np.ndarray], seen: set[bytes] | None = None
-) -> str | None:
-    if seen is not None:
-        seen.add(_bytes(expected))
+def _outputs_differ(expected: list[np.ndarray], two: RawSession, feed: list[np.ndarray]) -> str | None:
     try:
         found = two.run(feed)
     except InputError as error:
@@ -169,15 +179,19 @@ def _takes_any_batch(inputs: tuple[Port, ...]) -> bool:
     return bool(inputs) and all(port.shape[:1] == (-1,) for port in inputs)
 
 
-def _batch_differs(reference: Path, other: Path, name: str, feeds: _Feeds) -> tuple[str | None, set[int]]:
+def _reopened(other: Path, name: str, on_step: Callable[[Which], object]) -> RawSession:
+    on_step("other")
+    return runtimes.open_raw(other, name)
+
+
+def _batch_differs(one: RawSession, feeds: _Feeds, open_two: Callable[[], RawSession]) -> tuple[str | None, set[int]]:
     """Whether they differ at another batch than 1, where the reference takes one; and the batches it takes."""
-    one, two = (runtimes.open_raw(path, name) for path in (reference, other))
     feed = feeds.make(0, BATCH)
     try:
         expected = one.run(feed)
     except InputError:
         return None, set()
-    found = _outputs_differ(expected, two, feed)
+    found = _outputs_differ(expected, open_two(), feed)
     return (None if found is None else f"at a batch of {BATCH}, {found}"), {BATCH}
 
 

@@ -22,7 +22,7 @@ from optkit.pipeline.slim import slim
 from optkit.slimming import tflite as plugin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 WRITERS = {"tflite": model_files.write_tflite, "onnx": model_files.write_onnx}
@@ -103,7 +103,7 @@ def test_a_wrong_slimmer_is_not_believed(
     before, out = path.read_bytes(), tmp_path / "new.tflite"
     monkeypatch.setattr(plugin, "slim", _wrong(change))
     # In this process, where the slimmer is the wrong one.
-    monkeypatch.setattr(model_file, "ask", lambda _module, job, _subject: {"images": None, **slim_worker.run(job)})
+    monkeypatch.setattr(model_file, "tell", lambda _module, job, _subject: [{"event": "done", **slim_worker.run(job)}])
     for write in (None, write_data):
         with pytest.raises(PartialError, match="answers otherwise"):
             slim(path, out, write_data=write)
@@ -117,12 +117,17 @@ def test_a_wrong_slimmer_is_not_believed(
 def test_a_copy_that_crashes_its_process_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = model_files.write_tflite(tmp_path, model_files.network(), "int8")
 
-    def ask(_module: str, job: dict[str, Any], _subject: str) -> dict[str, Any]:
-        if job["do"] == "compare" and job["other"] != job["file"]:
+    def tell(_module: str, job: dict[str, Any], _subject: str) -> Iterator[dict[str, Any]]:
+        if job["do"] == "compare":
+            yield {"event": "running", "which": dies_at}
             raise InputError("the process ended by signal SIGSEGV")
-        return slim_worker.run(job)
+        yield {"event": "done", **slim_worker.run(job)}
 
-    monkeypatch.setattr(model_file, "ask", ask)
+    monkeypatch.setattr(model_file, "tell", tell)
+    dies_at = "reference"
+    with pytest.raises(InputError, match="SIGSEGV"):
+        slim(path, tmp_path / "new.tflite")
+    dies_at = "other"
     with pytest.raises(PartialError, match="cannot be run"):
         slim(path, tmp_path / "new.tflite")
     assert not (tmp_path / "new.tflite").exists()
