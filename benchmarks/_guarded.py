@@ -162,7 +162,12 @@ def listing(at: Place, watched: Sequence[Path]) -> dict[str, str]:
     found = {}
     for root in (at.root, *watched):
         for path in sorted(root.rglob("*")):
-            if path == at.out or at.out in path.parents or path in {at.root / "stdout", at.root / "stderr"}:
+            # What was asked for: the run folder, or a file in its place.
+            if (
+                path.with_suffix("") == at.out
+                or at.out in path.parents
+                or path in {at.root / "stdout", at.root / "stderr"}
+            ):
                 continue
             found[str(path)] = _told(path)
     return found

@@ -67,7 +67,8 @@ def command(name: str, arguments: str, *, every: int = 1, judged: bool = False) 
 
     Args:
         name: As printed.
-        arguments: Parted by spaces, with FILE, OUT (the run folder) and SOUND (the folder of sound files) in them.
+        arguments: Parted by spaces, with FILE, OUT (the run folder; OUT.tflite: a file in its place) and SOUND (the
+            folder of sound files) in them.
         every: See ``Way``.
         judged: See ``Way``.
     """
@@ -90,7 +91,11 @@ def command(name: str, arguments: str, *, every: int = 1, judged: bool = False) 
 def _filled(word: str, path: Path, bench: Bench, at: Place) -> str:
     if word == "FILE":
         return str(path)
-    return str(at.out) if word == "OUT" else word.replace("SOUND", str(bench.samples))
+    # A file is written beside where the run folder would be, with its ending.
+    name, _, ending = word.partition(".")
+    if name == "OUT":
+        return f"{at.out}.{ending}" if ending else str(at.out)
+    return word.replace("SOUND", str(bench.samples))
 
 
 def benchmark(*, per_start: int) -> Way:

@@ -59,6 +59,8 @@ COMPRESS_DATA = command("compress --data", f"compress SOUND/model3.keras --data 
 PREDICT = command("predict", "predict SOUND/int8.tflite FILE --scale 1/255")
 PREDICT_WITH = command("predict with it", "predict FILE SOUND/picture.png --scale 1/255", every=10)
 DIFF = command("diff", "diff SOUND/fp32.tflite FILE --data SOUND/data.npz --scale 1/255", every=10)
+SLIM_TFLITE = command("slim", "slim FILE --out OUT.tflite", every=4)
+SLIM_ONNX = command("slim", "slim FILE --out OUT.onnx", every=4)
 REPORT = command("report", "report FILE --out OUT")
 COMPARE = command("compare", "compare SOUND/report.json FILE", every=2)
 # Where the recipe is sound, the data that are not there stop the run.
@@ -79,13 +81,13 @@ FORMATS: dict[str, Format] = {
         ("fp32.tflite", "int8.tflite"),
         300,
         tflite_traps,
-        (benchmark(per_start=10), INSPECT._replace(every=3), PREDICT_WITH, DIFF),
+        (benchmark(per_start=10), INSPECT._replace(every=3), PREDICT_WITH, DIFF, SLIM_TFLITE),
     ),
     "onnx": Format(
         ("fp32.onnx", "int8.onnx"),
         300,
         _model_traps.onnx_traps,
-        (benchmark(per_start=10), INSPECT._replace(every=3), PREDICT_WITH, DIFF),
+        (benchmark(per_start=10), INSPECT._replace(every=3), PREDICT_WITH, DIFF, SLIM_ONNX),
     ),
     "keras": Format(
         ("model3.keras", "model2.keras"),

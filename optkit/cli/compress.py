@@ -29,6 +29,7 @@ SETTINGS = (
     "calibration_count",
     "reduce_range",
     "io",
+    "slim",
     "prefer",
     "format",
     "threads",
@@ -94,6 +95,12 @@ REPEATED = ("skip_layers", "allow", "metrics")
     multiple=True,
     metavar="NAME",
     help="Layer to leave alone, in float; may be repeated. report.md names the layers.",
+)
+@click.option(
+    "--slim",
+    is_flag=True,
+    default=None,
+    help="Leave out of each file what no runtime needs, proven bit for bit (optkit slim); input and output names stay.",
 )
 @click.option("--prefer", metavar="size|latency|accuracy", help="What the recommendation optimizes (default size).")
 @click.option("--format", "format", metavar="NAME", help="Recommend only a file of this format.")

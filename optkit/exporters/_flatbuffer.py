@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
-from tensorflow.lite.tools import flatbuffer_utils
+from ai_edge_litert import schema_py_generated as schema
 
 from optkit.errors import InternalError
 from optkit.exporters import layers_in, source_name
+from optkit.tflite_schema import names_of, parse, serialize
 
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 # The place of the kernel among the inputs of an operator that multiplies by one.
@@ -21,9 +21,9 @@ KERNEL_INPUT = {
     "FULLY_CONNECTED": 1,
     "TRANSPOSE_CONV": 1,
 }
-_KINDS = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+_KINDS = names_of("BuiltinOperator")
 _DEQUANTIZE = schema.BuiltinOperator.DEQUANTIZE
-_TYPES = {code: name.lower() for name, code in vars(schema.TensorType).items() if not name.startswith("_")}
+_TYPES = {code: name.lower() for code, name in names_of("TensorType").items()}
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,6 @@ class Node:
     activations: tuple[str, ...]
     kernel_type: str | None
     kernel_scales: int
-
-
-def parse(content: bytes) -> Any:
-    """The ``ModelT`` of a file."""
-    return flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
-
-
-def serialize(model: Any) -> bytes:
-    """The file of a ``ModelT``."""
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def nodes(model: Any, known_layers: tuple[str, ...]) -> list[Node]:

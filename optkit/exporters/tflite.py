@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from optkit import tflite_schema
 from optkit.data._inputs import fed, form_of, parts
 from optkit.errors import EnvironmentFailedError, InputError, InternalError
 from optkit.exporters import (
@@ -74,7 +75,7 @@ def export(job: ExportJob, model: Any, destination: Path) -> list[LayerNote]:
 
 
 def name_ports(content: bytes) -> bytes:
-    """See ``_flatbuffer.name_ports``, which needs TensorFlow to be imported."""
+    """See ``_flatbuffer.name_ports``, which loads the schema of LiteRT."""
     from optkit.exporters import _flatbuffer
 
     return _flatbuffer.name_ports(content)
@@ -271,9 +272,7 @@ def _one_by_one(images: np.ndarray) -> Iterator[list[np.ndarray] | dict[str, np.
 
 
 def _input_tensors(content: bytes) -> list[str]:
-    from optkit.exporters import _flatbuffer
-
-    graph = _flatbuffer.parse(content).subgraphs[0]
+    graph = tflite_schema.parse(content).subgraphs[0]
     return [graph.tensors[index].name.decode() for index in graph.inputs]
 
 
@@ -289,7 +288,7 @@ def _operators_of(content: bytes, layers: tuple[str, ...], known: tuple[str, ...
 
     return [
         node.output
-        for node in _flatbuffer.nodes(_flatbuffer.parse(content), known)
+        for node in _flatbuffer.nodes(tflite_schema.parse(content), known)
         if node.kind not in _flatbuffer.CONVERSIONS and set(layers).intersection(node.layers)
     ]
 
@@ -299,7 +298,7 @@ def _check(job: ExportJob, content: bytes, model: Any) -> list[LayerNote]:
     from optkit.exporters import _flatbuffer
 
     kernels = kernel_layers(model)
-    found = _flatbuffer.nodes(_flatbuffer.parse(content), layer_names(model))
+    found = _flatbuffer.nodes(tflite_schema.parse(content), layer_names(model))
     if foreign := sorted({node.kind for node in found if not node.builtin}):
         raise InternalError(f"the TFLite file holds operators that are not built in: {', '.join(foreign)}")
     precision = job.recipe.precision.name

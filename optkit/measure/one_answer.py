@@ -29,6 +29,13 @@ def alive() -> None:
         _channel.flush()
 
 
+def say(event: dict[str, Any]) -> None:
+    """Say something on the way to the answer, which the asking process hears even if this one dies."""
+    if _channel is not None:
+        _channel.write(json.dumps(event) + "\n")
+        _channel.flush()
+
+
 def in_one_line(error: Exception) -> str:
     """What went wrong with a file: our own words as they are, another's with the name of the error."""
     words = str(error) if isinstance(error, OptkitError) else f"{type(error).__name__}: {error}"

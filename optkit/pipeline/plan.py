@@ -33,17 +33,26 @@ TRAINING_SOURCES = (
     "pipeline/building.py",
     "pipeline/train_settings.py",
 )
-EXPORT_SOURCES = ("exporters",)
+EXPORT_SOURCES = (
+    "exporters",
+    "slimming",
+    "tflite_schema.py",
+    "verify/identity.py",
+    "pipeline/slim.py",
+    "pipeline/slim_export.py",
+    "pipeline/slim_worker.py",
+)
 CHECK_SOURCES = (
     "verify",
     "readback",
+    "tflite_schema.py",
     "runtimes",
     "keras_metrics.py",
     "problem.py",
     "measure/accuracy.py",
     "pipeline/checking.py",
 )
-MEASURE_SOURCES = ("measure", "runtimes", "readback", "statistics.py")
+MEASURE_SOURCES = ("measure", "runtimes", "readback", "tflite_schema.py", "statistics.py")
 
 
 class ModelStage(NamedTuple):
@@ -160,6 +169,7 @@ def _file_key(model: ModelStage, recipe: Recipe, file_format: str, settings: Set
             "opset": settings.opset,
             "calibration": [settings.calibration_method, settings.calibration_count, settings.reduce_range],
             "skip_layers": settings.skip_layers,
+            "slim": settings.slim,
             "packages": versions(EXPORT_PACKAGES),
             "code": source_digest(EXPORT_SOURCES),
         }

@@ -49,6 +49,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         calibration_count: Images of the representative data set.
         io: Type of input and output of integer TFLite files.
         skip_layers: Keras layers that no technique changes and that stay float.
+        slim: Exported files are slimmed, each proven to answer as before, and then verified and measured.
         prefer: What the recommendation optimizes.
         format: Recommend only a file of this format.
         threads: Threads that a file is measured with.
@@ -78,6 +79,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     reduce_range: bool = False
     io: Literal["int8", "uint8", "float"] = "int8"
     skip_layers: tuple[str, ...] = ()
+    slim: bool = False
     prefer: Literal["size", "latency", "accuracy"] = "size"
     format: str | None = None
     threads: Annotated[int, Meta(ge=1, le=64)] = 1

@@ -17,7 +17,7 @@ from optkit import data, registry, store
 from optkit.data._calibration import choose
 from optkit.data._inputs import form_of, real_dtype, size_of
 from optkit.errors import InputError, nearest
-from optkit.pipeline import building
+from optkit.pipeline import building, slim_export
 from optkit.pipeline.settings import Settings
 from optkit.pipeline.train_settings import TrainSettings
 from optkit.problem import Task
@@ -49,6 +49,8 @@ PARITY_IMAGES = 1_000
 PARITY_BYTES = 256 << 20
 CHUNK_BYTES = 64 << 20
 LEAST_CURVE_IMAGES = 1_000
+# A slim file is held against the one before on so many of them, bit by bit; then it is verified as any other.
+SLIM_IMAGES = 200
 
 
 def for_training(dataset: Dataset) -> Dataset:
@@ -275,9 +277,10 @@ def export_file(
     if made is None:
         raise InputError(f"the model {model_name} in {folder} was changed during the run; run the command again")
     model = keras_models.load(model_path(root, model_name, made.result))
+    dataset = _data(wanted)
     job = ExportJob(
         recipe=msgspec.convert(recipe, Recipe),
-        calibration=calibration_images(_data(wanted), wanted.calibration_count, form_of(model)),
+        calibration=calibration_images(dataset, wanted.calibration_count, form_of(model)),
         io=wanted.io,
         opset=wanted.opset,
         calibration_method=wanted.calibration_method,
@@ -290,6 +293,9 @@ def export_file(
 
     def write(temporary: Path) -> None:
         notes.extend(registry.by_format("exporters", format).export(job, model, temporary))
+        if wanted.slim:
+            images = _parity_images(dataset, model.input_shape[1:])[:SLIM_IMAGES]
+            notes.append(slim_export.in_place(temporary, images, named_layers=bool(wanted.skip_layers)))
 
     store.write_atomically(destination, write)
     store.save_stage(

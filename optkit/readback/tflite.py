@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optkit import tflite_schema
 from optkit.errors import InputError
 from optkit.readback import Constant, ModelFacts, Operator, Port
 from optkit.readback._notes import tflite_notes
 from optkit.readback._packed import unpack
-from optkit.readback._tflite_padding import gaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,21 +21,16 @@ SUMMARY = "TFLite flatbuffers, read with the schema that LiteRT ships; nothing i
 SOURCE = "https://github.com/google-ai-edge/LiteRT/blob/main/tflite/converter/schema/schema.fbs"
 FORMAT = "tflite"
 
-# The smallest file that can hold a root offset, the identifier and a table.
-_SMALLEST_BYTES = 16
-# What the generated parser raises when an offset or a length in the bytes leads outside them.
-_PARSER_ERRORS = (
-    struct.error,
-    IndexError,
-    ValueError,
-    TypeError,
-    KeyError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    MemoryError,
-    RecursionError,
-)
+# Parts of a file that hold scales and zero points (float32 and int64), and those that hold names.
+_SCALES = {"QuantizationParametersT.scale", "QuantizationParametersT.zeroPoint"}
+_NAMES = {
+    "ModelT.description",
+    "MetadataT.name",
+    "SubGraphT.name",
+    "TensorT.name",
+    "SignatureDefT.signatureKey",
+    "TensorMapT.name",
+}
 
 # Operator: (index of the kernel among its inputs, index of the bias, axis of the kernel that counts output
 # channels), from the schema's comments and the reference kernels.
@@ -94,28 +88,17 @@ def read(path: Path) -> ModelFacts:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"expected a TFLite file at {path}; it cannot be read: {error.strerror}") from error
-    if len(data) < _SMALLEST_BYTES or data[4:8] != b"TFL3":
-        what = "is empty" if not data else f"has {len(data)} bytes and not the identifier 'TFL3' at byte 4"
-        raise InputError(f"expected a TFLite file; {path} {what}; export the model again")
-    from ai_edge_litert import schema_py_generated as schema
-
-    try:
-        return _facts(schema.ModelT.InitFromPackedBuf(data), data, schema)
-    except InputError as error:
-        raise InputError(f"{path} is a damaged TFLite file: {error}; export the model again") from error
-    except _PARSER_ERRORS as error:
-        raise InputError(
-            f"{path} is a damaged TFLite file of {len(data)} bytes: an offset in it leads outside the file; "
-            "export the model again"
-        ) from error
+    tflite_schema.check_identifier(data, path)
+    with tflite_schema.damage_named(path, data):
+        return _facts(tflite_schema.parse(data), data)
 
 
-def _facts(model: Any, data: bytes, schema: Any) -> ModelFacts:
+def _facts(model: Any, data: bytes) -> ModelFacts:
     """The facts of a parsed model."""
     if not model.subgraphs or model.buffers is None:
         raise InputError("it holds no graph")
-    types = {value: key.lower() for key, value in vars(schema.TensorType).items() if not key.startswith("_")}
-    kinds = {value: key for key, value in vars(schema.BuiltinOperator).items() if not key.startswith("_")}
+    types = {code: name.lower() for code, name in tflite_schema.names_of("TensorType").items()}
+    kinds = tflite_schema.names_of("BuiltinOperator")
     operators: list[Operator] = []
     constants: list[Constant] = []
     counted: set[int] = set()
@@ -126,7 +109,9 @@ def _facts(model: Any, data: bytes, schema: Any) -> ModelFacts:
         for index, (tensor, raw) in enumerate(zip(graph.tensors, stored, strict=True)):
             if raw is not None:
                 constants.append(_constant(tensor, raw, types[tensor.type], roles.get(index), counted))
-    scale_bytes = sum(_scale_bytes(tensor) for graph in model.subgraphs for tensor in graph.tensors)
+    pieces = tflite_schema.pieces(model, data)
+    # Of equal vectors that are stored once, the bytes are counted once.
+    scale_bytes = sum(piece.payload_bytes for piece in pieces if piece.owner in _SCALES)
     if sum(constant.file_bytes for constant in constants) + scale_bytes > len(data):
         raise InputError("its tensors are larger than the file")
     main = model.subgraphs[0]
@@ -145,26 +130,10 @@ def _facts(model: Any, data: bytes, schema: Any) -> ModelFacts:
             for s in model.signatureDefs or ()
         },
         scale_bytes=scale_bytes,
-        name_bytes=_name_bytes(model),
-        padding_bytes=sum(end - start for start, end in gaps(model, data)),
+        name_bytes=sum(piece.end - piece.start for piece in pieces if piece.owner in _NAMES and piece.payload_bytes),
+        padding_bytes=sum(end - start for start, end in tflite_schema.gaps(pieces, data)),
         metadata=tflite_notes(model),
     )
-
-
-def _name_bytes(model: Any) -> int:
-    """What names take: each string with its length (4 bytes) and the zero at its end.
-
-    A writer may store equal names once; every converter here stores them apart.
-    """
-    names = [model.description, *(entry.name for entry in model.metadata or ())]
-    for graph in model.subgraphs:
-        names += [graph.name, *(tensor.name for tensor in graph.tensors)]
-    for signature in model.signatureDefs or ():
-        names += [
-            signature.signatureKey,
-            *(one.name for one in (*(signature.inputs or ()), *(signature.outputs or ()))),
-        ]
-    return sum(4 + len(name) + 1 for name in names if name)
 
 
 def _text(raw: bytes | str | None) -> str:
@@ -202,14 +171,6 @@ def _quantization(tensor: Any) -> tuple[tuple[float, ...], tuple[int, ...], int]
     scales = tuple(float(s) for s in record.scale)
     zeros = tuple(_indices(record.zeroPoint)) or (0,) * len(scales)
     return scales, zeros, int(record.quantizedDimension)
-
-
-def _scale_bytes(tensor: Any) -> int:
-    """Bytes of a tensor's scales (float32) and zero points (int64), which are not tensors of their own."""
-    record = tensor.quantization
-    if record is None:
-        return 0
-    return 4 * len(_indices(record.scale)) + 8 * len(_indices(record.zeroPoint))
 
 
 def _port(tensor: Any, types: dict[int, str]) -> Port:
@@ -305,7 +266,7 @@ def _operator(node: Any, graph: Any, model: Any, kinds: dict[int, str], types: d
     outputs = [i for i in _indices(node.outputs) if i >= 0]
     return Operator(
         kind=kind,
-        name=_text(graph.tensors[outputs[0]].name) if outputs else kind,
+        name=(_text(graph.tensors[outputs[0]].name) if outputs else "") or kind,
         macs=_macs(kind, node, graph),
         input_dtypes=tuple(types[graph.tensors[i].type] for i in inputs),
         output_dtypes=tuple(types[graph.tensors[i].type] for i in outputs),

@@ -11,6 +11,11 @@ took, as far as the runtime says so. ``file`` is what ``readback`` read from the
 images float32 [n, …], of which ``batch`` are in a call, or ``None`` for generated inputs. ``macs`` and
 ``weight_bytes`` of all operators together are those of the file. It raises ``InputError`` where the file cannot be
 opened, fed or run.
+
+Two files are held against each other bit by bit (``optkit slim``) where a plug-in also defines::
+
+    KERNELS: names of the ways in which it can run a file, the usual one first
+    open_raw(path, kernels) -> RawSession
 """
 
 from __future__ import annotations
@@ -18,8 +23,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from optkit import registry
+from optkit.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -55,6 +62,20 @@ class Session(Protocol):
         """A copy of the native output [batch, classes]."""
 
 
+class RawSession(Protocol):
+    """A model file opened to be fed and read as it is: any number of inputs and outputs, nothing converted."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Outputs for one array for each input, each of the input's own type.
+
+        Raises:
+            InputError: It cannot be run so, with the runtime's reason.
+        """
+
+
 def open_model(path: Path, *, threads: int = 1) -> Session:
     """Open a ``.tflite`` or ``.onnx`` file in its runtime, batch 1.
 
@@ -87,6 +108,33 @@ def profile(
         path, file, images, threads=threads, batch=batch, seconds=seconds
     )
     return found
+
+
+def kernels(file_format: str) -> tuple[str, ...]:
+    """Names of the ways in which a format's runtime can run a file, the usual one first.
+
+    Raises:
+        InputError: Its runtime cannot be held to bits.
+    """
+    runtime = registry.by_format("runtimes", file_format)
+    if not hasattr(runtime, "open_raw"):
+        raise InputError(f"the runtime of .{file_format} files has no way to feed and read a file as it is")
+    found: tuple[str, ...] = runtime.KERNELS
+    return found
+
+
+def open_raw(path: Path, kernels_name: str) -> RawSession:
+    """Open a file to be fed and read as it is, on one thread.
+
+    Args:
+        path: The file.
+        kernels_name: One of ``kernels`` of its format.
+
+    Raises:
+        InputError: The file cannot be opened, with the runtime's own reason.
+    """
+    session: RawSession = registry.by_format("runtimes", registry.format_of(path)).open_raw(path, kernels_name)
+    return session
 
 
 def predict(session: Session, images: np.ndarray, *, batch: int = 1) -> np.ndarray:

@@ -17,7 +17,7 @@ from optkit.runtimes import _operators, _ports
 from optkit.schema import RuntimeFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from optkit.readback import ModelFacts
     from optkit.schema import OperatorFigures
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SUMMARY = "LiteRT's interpreter with its XNNPACK delegate; models with one output."
 SOURCE = "https://ai.google.dev/edge/litert"
 FORMAT = "tflite"
+KERNELS = ("XNNPACK", "LiteRT's own kernels")
 
 _STDERR = 2
 # Release of TensorFlow Lite that brought an operator's kernel for int16 activations (which version of it that is:
@@ -68,9 +69,33 @@ def open_model(path: Path, *, threads: int = 1, reference_kernels: bool = False)
     Raises:
         InputError: The file cannot be opened, with LiteRT's reason.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    from ai_edge_litert.interpreter import OpResolverType
 
     resolver = OpResolverType.BUILTIN_REF if reference_kernels else OpResolverType.BUILTIN
+    interpreter = _opened(path, resolver, threads)
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if not inputs or len(outputs) != 1:
+        raise InputError(f"expected a model with one output; {path} has {len(outputs)}, and {len(inputs)} inputs")
+    return LiteRTSession(interpreter, inputs, outputs[0])
+
+
+def open_raw(path: Path, kernels: str) -> LiteRTRawSession:
+    """Open a file to be fed and read as it is. See :mod:`optkit.runtimes`.
+
+    Raises:
+        InputError: The file cannot be opened, with LiteRT's reason.
+    """
+    from ai_edge_litert.interpreter import OpResolverType
+
+    usual = kernels == KERNELS[0]
+    resolver = OpResolverType.BUILTIN if usual else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    return LiteRTRawSession(_opened(path, resolver, 1))
+
+
+def _opened(path: Path, resolver: Any, threads: int) -> Any:
+    """An interpreter with its tensors allocated."""
+    from ai_edge_litert.interpreter import Interpreter
+
     try:
         # From bytes, not by name: LiteRT maps the file, and a file replaced while mapped ends the process.
         content = Path(path).read_bytes()
@@ -86,10 +111,7 @@ def open_model(path: Path, *, threads: int = 1, reference_kernels: bool = False)
     except (ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"LiteRT cannot open {path}: {reason}; export the model again") from error
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    if not inputs or len(outputs) != 1:
-        raise InputError(f"expected a model with one output; {path} has {len(outputs)}, and {len(inputs)} inputs")
-    return LiteRTSession(interpreter, inputs, outputs[0])
+    return interpreter
 
 
 def profile(
@@ -239,6 +261,45 @@ class LiteRTSession:
                     taken.add(maker)
                     left += [int(tensor) for tensor in nodes[maker]["inputs"] if int(tensor) not in given]
         return len(taken)
+
+
+class LiteRTRawSession:
+    """An open .tflite file, fed and read as it is. See :class:`optkit.runtimes.RawSession`."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        details = interpreter.get_input_details()
+        self.inputs = tuple(_port(one) for one in details)
+        self.outputs = tuple(_port(one) for one in interpreter.get_output_details())
+        self._places = [int(one["index"]) for one in details]
+        self._shapes = [tuple(int(d) for d in one["shape"]) for one in details]
+
+    def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Outputs for one array for each input; inputs are resized where their shapes differ.
+
+        Raises:
+            InputError: The file cannot be run so, with LiteRT's reason.
+        """
+        wanted = [one.shape for one in feeds]
+        try:
+            if wanted != self._shapes:
+                for place, shape in zip(self._places, wanted, strict=True):
+                    self._interpreter.resize_tensor_input(place, shape)
+                with _without_notices():
+                    self._interpreter.allocate_tensors()
+                self._shapes = wanted
+            for place, values in zip(self._places, feeds, strict=True):
+                self._interpreter.set_tensor(place, values)
+            self._interpreter.invoke()
+            return [
+                np.array(self._interpreter.get_tensor(int(one["index"])))
+                for one in self._interpreter.get_output_details()
+            ]
+        except (ValueError, RuntimeError) as error:
+            shapes = [list(shape) for shape in wanted]
+            raise InputError(
+                f"LiteRT cannot run it at input shapes {shapes}: {' '.join(str(error).split())}"
+            ) from error
 
 
 def _port(details: dict[str, Any]) -> Port:

@@ -18,6 +18,8 @@ from optkit.runtimes import _onnx_nodes, _ports
 from optkit.schema import RuntimeFacts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optkit.readback import ModelFacts
     from optkit.schema import OperatorFigures
 
@@ -37,6 +39,14 @@ _DTYPES = {
     "tensor(int32)": "int32",
     "tensor(int64)": "int64",
 }
+# Types that real images are not turned into, but that can be fed as they are.
+_RAW_DTYPES = _DTYPES | {
+    "tensor(bool)": "bool",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+}
+KERNELS = ("all graph optimizations", "no graph optimization")
 _PROVIDER = "CPUExecutionProvider"
 # Release: highest operator set of ONNX, of ONNX-ML, and highest IR version that it takes, for the releases that raised
 # one of them (https://onnxruntime.ai/docs/reference/compatibility.html, as published with 1.20).
@@ -82,6 +92,20 @@ def open_model(path: Path, *, threads: int = 1) -> OnnxRuntimeSession:
         InputError: The file cannot be opened, with ONNX Runtime's reason.
     """
     return _wrapped(_opened(path, _options(threads)), path)
+
+
+def open_raw(path: Path, kernels: str) -> OnnxRuntimeRawSession:
+    """Open a file to be fed and read as it is. See :mod:`optkit.runtimes`.
+
+    Raises:
+        InputError: The file cannot be opened, with ONNX Runtime's reason, or takes or gives what are no numbers.
+    """
+    import onnxruntime
+
+    options = _options(1)
+    if kernels != KERNELS[0]:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return OnnxRuntimeRawSession(_opened(path, options), path)
 
 
 def profile(
@@ -247,10 +271,39 @@ class OnnxRuntimeSession:
         return _ports.rows(self._results[0].copy())
 
 
+class OnnxRuntimeRawSession:
+    """An open .onnx file, fed and read as it is. See :class:`optkit.runtimes.RawSession`."""
+
+    def __init__(self, session: Any, path: Path) -> None:
+        ports = [*session.get_inputs(), *session.get_outputs()]
+        for port in ports:
+            if port.type not in _RAW_DTYPES:
+                raise InputError(f"expected numbers at {port.name!r} of {path}; it takes or gives {port.type}")
+        self._session = session
+        self.inputs = tuple(_port(one) for one in session.get_inputs())
+        self.outputs = tuple(_port(one) for one in session.get_outputs())
+
+    def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Outputs for one array for each input.
+
+        Raises:
+            InputError: The file cannot be run so, with ONNX Runtime's reason.
+        """
+        named = {port.name: values for port, values in zip(self.inputs, feeds, strict=True)}
+        try:
+            found: list[np.ndarray] = self._session.run(None, named)
+        except Exception as error:
+            # ONNX Runtime's errors share no base but this one.
+            shapes = [list(values.shape) for values in feeds]
+            reason = " ".join(str(error).split())
+            raise InputError(f"ONNX Runtime cannot run it at input shapes {shapes}: {reason}") from error
+        return found
+
+
 def _port(node: Any) -> Port:
     return Port(
         name=node.name,
-        dtype=_DTYPES[node.type],
+        dtype=_RAW_DTYPES[node.type],
         shape=tuple(d if isinstance(d, int) else -1 for d in node.shape),
         scale=None,
         zero_point=None,

@@ -45,8 +45,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     [
         ("tflite", 1, True, "benchmark", 13),
         ("tflite", 36, False, "inspect", 12),
+        ("tflite", 12, True, "slim", 15),
         ("onnx", 1, True, "benchmark", 21),
         ("onnx", 36, False, "inspect", 12),
+        ("onnx", 12, True, "slim", 23),
         ("report", 8, True, "report", 18),
         ("recipe", 4, True, "compress --recipe", 12),
     ],

@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from optkit import readback, runtimes
-from optkit.readback._tflite_padding import gaps
+from optkit.tflite_schema import gaps, pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def test_what_is_called_padding_is_read_by_nobody_and_the_rest_is(tmp_path: Path
     path = model_files.write_tflite(tmp_path, model_files.network(), precision)
     data, pictures = path.read_bytes(), model_files.images()[:20]
     before, answers = readback.read(path), runtimes.predict(runtimes.open_model(path), pictures)
-    found = gaps(schema.ModelT.InitFromPackedBuf(data), data)
+    found = gaps(pieces(schema.ModelT.InitFromPackedBuf(data), data), data)
     assert before.padding_bytes == sum(end - start for start, end in found) > 0
     assert readback.bytes_by_kind(before)["padding"] == before.padding_bytes
     other = bytearray(data)
@@ -46,8 +46,8 @@ def test_a_file_with_a_known_gap() -> None:
     data = head + bytes(100) + vtable + bytes(2) + struct.pack("<iI", len(vtable) + 2, 3)
     model = schema.ModelT.InitFromPackedBuf(data)
     assert model.version == 3
-    assert gaps(model, data) == [(8, 108), (114, 116)]
-    assert gaps(model, data + bytes(5))[-1] == (124, 129)
+    assert gaps(pieces(model, data), data) == [(8, 108), (114, 116)]
+    assert gaps(pieces(model, data + bytes(5)), data + bytes(5))[-1] == (124, 129)
 
 
 def test_bytes_after_the_flatbuffer_that_a_buffer_claims_are_no_padding() -> None:
@@ -61,5 +61,5 @@ def test_bytes_after_the_flatbuffer_that_a_buffer_claims_are_no_padding() -> Non
     late.offset = len(b.finish({"x": x}, {"y": y}))
     data = b.finish({"x": x}, {"y": y})
     model = schema.ModelT.InitFromPackedBuf(data)
-    assert gaps(model, data + bytes(64)) == gaps(model, data)
-    assert gaps(model, data + bytes(80))[-1] == (len(data) + 64, len(data) + 80)
+    assert gaps(pieces(model, data + bytes(64)), data + bytes(64)) == gaps(pieces(model, data), data)
+    assert gaps(pieces(model, data + bytes(80)), data + bytes(80))[-1] == (len(data) + 64, len(data) + 80)
