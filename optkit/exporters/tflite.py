@@ -241,7 +241,7 @@ def _activations(content: bytes, images: np.ndarray, threads: int) -> Iterator[d
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    from optkit.exporters import _flatbuffer, _ranges
+    from optkit.exporters import _ranges
 
     interpreter = Interpreter(
         model_content=content,
@@ -249,7 +249,7 @@ def _activations(content: bytes, images: np.ndarray, threads: int) -> Iterator[d
         experimental_preserve_all_tensors=True,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
-    signature = _flatbuffer.parse(content).signatureDefs[0]
+    signature = tflite_schema.parse(content).signatureDefs[0]
     ports = {port.name.decode(): int(port.tensorIndex) for port in signature.inputs}
     wanted = [d for d in interpreter.get_tensor_details() if d["dtype"] is np.float32 and d["name"]]
     for batch in _ranges.batches(images):

@@ -138,7 +138,7 @@ def test_raw_sessions_give_what_the_others_do(tmp_path: Path) -> None:
         usual = runtimes.kernels(path.suffix[1:])[0]
         raw = runtimes.open_raw(path, usual)
         for position in range(len(pictures)):
-            native = _ports.to_native(pictures[position : position + 1], raw.inputs[0])
+            native = _ports.to_native(pictures[position : position + 1], raw.inputs)
             expected = runtimes.predict(session, pictures[position : position + 1])
             np.testing.assert_array_equal(raw.run([native])[0].reshape(1, -1), expected)
 
