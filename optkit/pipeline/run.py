@@ -66,6 +66,8 @@ def compress(
     """
     chosen, named = resolve(settings, recipes)
     folder = run_folder(chosen, out)
+    store.check_own(folder, "compress")
+    store.check_apart(folder, {"MODEL": chosen.model, "--data": chosen.data, "--calibration": chosen.calibration})
     dataset = data.load(chosen.data_spec, train_samples=chosen.train_samples)
     warnings = check_calibration(dataset, chosen)
     plan = make_plan(chosen, named, data_digest(dataset))
@@ -73,7 +75,7 @@ def compress(
     is_new = not os.path.exists(folder)  # noqa: PTH110
     store.prepare_folder(folder)
     try:
-        with store.locked(folder), logged(folder):
+        with store.locked(folder, "compress"), logged(folder):
             command = command or outputs.command_line(folder)
             LOG.info("run: %s", command)
             return _run(plan, folder, dataset, command, on_event or _silent, warnings=warnings)
