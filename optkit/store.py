@@ -75,7 +75,8 @@ def sha256_path(path: Path) -> str:
             return digest([[one.relative_to(path).as_posix(), sha256_file(one)] for one in files])
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
-    raise InputError(f"expected a file or folder at {path}, found {'something else' if path.exists() else 'nothing'}")
+    found = "a pipe or a device" if path.exists() else "nothing"
+    raise InputError(f"expected a file or folder at {path}, found {found}; check the path")
 
 
 def digest(value: object) -> str:

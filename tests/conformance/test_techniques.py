@@ -28,6 +28,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for breakage in BREAKAGES
         if breakage != "promises_nothing_kept" or name in MEASURED
     ]
+    jobs += [
+        Job(f"pruned {clusters}", "technique_jobs:cluster_the_pruned", {"clusters": clusters})
+        for clusters in (2, 11, 12)
+    ]
     environment = {**WORKER_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parent)}
     with Workers(PRELOAD, environment, tmp_path_factory.mktemp("log") / "log.txt") as pool:
         return pool.run(jobs, cores=2, on_event=lambda *_: None)
@@ -76,3 +80,17 @@ def test_a_copy_that_does_nothing_fails_its_own_checks(results: dict[str, Any], 
     result = results[f"{name} promises_nothing_kept"]
     assert not isinstance(result, Failure), result
     assert result["failed_checks"]
+
+
+def test_a_kernel_of_which_pruning_left_fewer_weights_than_clusters_is_left_as_it_is(results: dict[str, Any]) -> None:
+    few, enough = results["pruned 12"], results["pruned 11"]
+    assert not isinstance(few, Failure), few
+    assert few["reasons"]["conv_1"] == "has only 10 weights left after pruning for 12 clusters, zero one of them"
+    assert "conv_2" in few["changed"]
+    assert "conv_1" in enough["changed"]
+    assert few["failed_checks"] == enough["failed_checks"] == []
+
+
+def test_two_clusters_after_pruning_are_refused_in_words(results: dict[str, Any]) -> None:
+    assert results["pruned 2"].kind == "InputError"
+    assert "needs at least clusters=3 after prune" in results["pruned 2"].message
