@@ -21,7 +21,7 @@ import msgspec
 from optkit.errors import EnvironmentFailedError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 TEMPORARY_PREFIX = ".optkit-tmp-"
 LOCK_NAME = ".lock"
@@ -29,6 +29,13 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO}
 # Less than one block of most file systems: the write failed for want of room, whatever it says.
 LEAST_FREE_BYTES = 4096
 FOLDERS = ("artifacts", "models", "cache")
+# What each command leaves behind when it has come to its end; a run that has not is known by its lock.
+RESULTS = {
+    "train": ("train.json",),
+    "tune": ("tune.json",),
+    "compress": ("report.json", "manifest.json"),
+    "benchmark": ("report.json",),
+}
 
 
 class Produced(msgspec.Struct, frozen=True):
@@ -68,7 +75,8 @@ def sha256_path(path: Path) -> str:
             return digest([[one.relative_to(path).as_posix(), sha256_file(one)] for one in files])
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path and its permissions") from error
-    raise InputError(f"expected a file or folder at {path}, found {'something else' if path.exists() else 'nothing'}")
+    found = "a pipe or a device" if path.exists() else "nothing"
+    raise InputError(f"expected a file or folder at {path}, found {found}; check the path")
 
 
 def digest(value: object) -> str:
@@ -191,9 +199,66 @@ def check_can_write(file: Path, option: str) -> None:
         )
 
 
+def check_own(folder: Path, command: str) -> None:
+    """Refuse the folder of another command, whose files would be mixed with this one's.
+
+    Args:
+        folder: The run folder, which need not be there.
+        command: That is to run in it, such as ``train``.
+
+    Raises:
+        InputError: Another command has run there.
+    """
+    owner = _owner(folder)
+    if owner not in {None, command}:
+        raise InputError(
+            f"--out expects a folder for optkit {command}, found {folder}, which holds a run of optkit {owner}; choose "
+            "another --out"
+        )
+
+
+def _owner(folder: Path) -> str | None:
+    """The command whose run a folder holds, also one that was killed; ``None`` where there is none."""
+    try:
+        noted = (folder / LOCK_NAME).read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        noted = []
+    if len(noted) == 2:
+        return noted[1]
+    # os.path.exists is false, and does not raise, for a name that is too long.
+    there = {name for names in RESULTS.values() for name in names if os.path.exists(folder / name)}  # noqa: PTH110
+    return next((owner for owner, names in RESULTS.items() if there.issuperset(names)), None)
+
+
+def check_apart(folder: Path, inputs: Mapping[str, str | None]) -> None:
+    """Refuse a run folder in which the run would write over what it reads, or read what it writes.
+
+    Args:
+        folder: The run folder, which need not be there.
+        inputs: Paths that the run reads, by what the user gave them as; a name that is no path is passed over.
+
+    Raises:
+        InputError: The folder is one of them, or one of them lies where the run keeps its own files.
+    """
+    out = os.path.realpath(folder)
+    for given, path in inputs.items():
+        if path is None or not os.path.exists(path):  # noqa: PTH110  # a name that is too long raises in Path
+            continue
+        there = os.path.realpath(path)
+        if there == out or any(there.startswith(f"{out}{os.sep}{name}{os.sep}") for name in FOLDERS):
+            raise InputError(
+                f"--out expects a folder apart from what the run reads, found {folder} for {given} {path}; choose "
+                "another --out"
+            )
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, command: str) -> Iterator[None]:
     """Hold the run folder; the lock goes with the process, so a killed run leaves none behind.
+
+    Args:
+        folder: The run folder.
+        command: That runs in it, which stays noted there.
 
     Raises:
         InputError: Another run holds it.
@@ -205,12 +270,12 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             stream.seek(0)
-            holder = stream.read().strip() or "unknown"
+            holder = (stream.read().split() or ["unknown"])[0]
             raise InputError(
                 f"--out {folder} is in use by another run (process {holder}); wait for it or choose another --out"
             ) from error
         stream.truncate(0)
-        stream.write(str(os.getpid()))
+        stream.write(f"{os.getpid()} {command}")
         stream.flush()
         for left in list(folder.rglob(f"{TEMPORARY_PREFIX}*")):
             if left.is_dir():

@@ -116,6 +116,9 @@ def _log(out: Path | None) -> Iterator[Path]:
         InputError: The folder cannot be made or written.
     """
     if out is not None:
+        from optkit import store
+
+        store.check_own(out, "benchmark")
         try:
             out.mkdir(parents=True, exist_ok=True)
             (out / "log.txt").open("ab").close()

@@ -170,6 +170,7 @@ def _parts(raw: Raw) -> dict[str, Given]:
                 f"{raw.layout}"
             )
     for name, part in found.items():
+        _checks.check_numbers(part.images, None, part.where)
         if part.labels is None:
             raise InputError(f"expected a label for each example of {part.where}, found none; {raw.layout}")
         if name in {"whole", "train"} and len(part.images) < _LEAST:

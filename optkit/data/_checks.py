@@ -70,10 +70,9 @@ def check_numbers(examples: Examples, labels: np.ndarray | None, where: str) -> 
             f"expected numbers [images, …] in {where}, found {examples.dtype} of shape {list(examples.shape)}; "
             "one image is an array of its own"
         )
-    if labels is not None and len(labels) != len(examples):
-        raise InputError(
-            f"expected {len(examples)} labels for the examples in {where}, found {len(labels)}; each has one"
-        )
+    if labels is not None and labels.shape[:1] != (len(examples),):
+        found = f"{len(labels)}" if labels.shape else "a single value"
+        raise InputError(f"expected {len(examples)} labels for the examples in {where}, found {found}; each has one")
 
 
 def check_alike(parts: Mapping[str, Examples]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from optkit import store
 from optkit.data import _assemble
 from optkit.data._assemble import Given, Raw
 from optkit.data._pictures import SUFFIXES, Pictures
@@ -35,7 +36,8 @@ def read(spec: DataSpec) -> Raw:
         InputError: The folder holds no pictures, or the first of a part cannot be read.
     """
     root = Path(spec.source)
-    folders = {one.name: one for one in _entries(root) if one.is_dir()}
+    # A run folder beside the classes, as --data . makes one, is no class.
+    folders = {one.name: one for one in _entries(root) if one.is_dir() and not (one / store.LOCK_NAME).is_file()}
     declared = [name for name in ("train", "test", *_VALIDATION) if name in folders and _has_folders(folders[name])]
     left_out: list[str] = []
     if not declared:

@@ -62,8 +62,8 @@ def export(job: ExportJob, model: Any, destination: Path) -> list[LayerNote]:
         What happened to each layer with a kernel, read from the finished file.
 
     Raises:
-        InputError: An operator has no TFLite built-in; the calibration images cannot be used; a layer to skip
-            is not there, or cannot be skipped at this precision.
+        InputError: An operator has no TFLite built-in, or none at this precision; no kernel is large enough for it;
+            the calibration images cannot be used; a layer to skip is not there, or cannot be skipped at this precision.
         InternalError: The file is not what was asked for.
     """
     known = layer_names(model)
@@ -146,7 +146,12 @@ def _int16x8(job: ExportJob, model: Any, _known: tuple[str, ...]) -> bytes:
         converter.target_spec.supported_ops = [ops]
         converter.inference_input_type = converter.inference_output_type = tf.int16
 
-    return _convert(model, configure)
+    try:
+        return _convert(model, configure)
+    except RuntimeError as error:
+        if "not yet supported" not in str(error):
+            raise
+        raise InputError(f"TensorFlow's 16-bit quantizer: {' '.join(str(error).split())[:200]}") from error
 
 
 _BUILDERS: dict[str, Callable[[ExportJob, Any, tuple[str, ...]], bytes]] = {
@@ -304,6 +309,11 @@ def _check(job: ExportJob, content: bytes, model: Any) -> list[LayerNote]:
     precision = job.recipe.precision.name
     if precision in ("int8", "int16x8"):
         _check_integer(found, job.skip_layers)
+    if precision == "dynamic" and not job.skip_layers and not any(node.kernel_type == "int8" for node in found):
+        raise InputError(
+            "nothing would be quantized: TensorFlow's converter leaves kernels of under 1,024 values in float; choose "
+            "int8 or fp16"
+        )
     notes = [
         kernel_note(job, kernels_first(node.layers, kernels) or (node.output,), node.kernel_type, node.kernel_scales)
         for node in found

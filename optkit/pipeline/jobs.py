@@ -179,12 +179,13 @@ def _without_refused(plan: Plan, failed: dict[str, Failure]) -> tuple[Plan, dict
     files, skipped, failures = [], list(plan.skipped), {}
     for file in plan.files:
         train, export, check = f"train {file.model}", f"export {_file_name(file)}", f"check {_file_name(file)}"
-        if train in failed or (export in failed and failed[export].kind == InputError.__name__):
-            skipped.append(Skipped(file.name, file.format, failed[train if train in failed else export].message))
+        made = failed.get(train) or failed.get(export)
+        if made is not None and made.kind == InputError.__name__:
+            skipped.append(Skipped(file.name, file.format, made.message))
             continue
         files.append(file)
-        if export in failed:
-            failures[file.key] = failed[export]
+        if made is not None:
+            failures[file.key] = made
         elif check in failed:
             failures[file.check_key] = failed[check]
     return plan._replace(models=models, files=files, skipped=skipped), failures

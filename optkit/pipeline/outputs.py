@@ -134,7 +134,7 @@ def assemble(run: Finished) -> Report:
         for file in plan.files
         if run.failure(file) is None
     }
-    variants = [_variant(run, file, records[file.model], answers) for file in plan.files]
+    variants = [_variant(run, file, records.get(file.model), answers) for file in plan.files]
     variants = [_explained(variant, variants, folder, measured) for variant in variants]
     settings = plan.settings
     calibration = choose(dataset, settings.calibration_count)
@@ -175,7 +175,7 @@ def assemble(run: Finished) -> Report:
 def _variant(
     run: Finished,
     file: FileStage,
-    model: StageRecord,
+    model: StageRecord | None,
     answers: Mapping[tuple[str, str], Mapping[str, np.ndarray]],
 ) -> Variant:
     """One file with all its figures, or with the reason why it has none."""
@@ -193,9 +193,11 @@ def _variant(
         status="failed",
     )
     failure = run.failure(file)
-    if failure is not None:
+    # Where the model could not be made, no file was.
+    if failure is not None or model is None:
         sha256 = None if file.key in run.failures else store.sha256_file(path)
-        return msgspec.structs.replace(bare, sha256=sha256, failures=[f"{failure.kind}: {failure.message}"])
+        reasons = [] if failure is None else [f"{failure.kind}: {failure.message}"]
+        return msgspec.structs.replace(bare, sha256=sha256, failures=reasons)
     checked = kept.record(folder, file.check_key).result
     checks = msgspec.convert(checked["checks"], list[Check])
     failed = failed_checks(checks)

@@ -32,11 +32,19 @@ def run_folder(settings: Settings, out: str | os.PathLike[str] | None) -> Path:
         InputError: ``out`` is empty, as an unset shell variable is; the current folder must be named as ``.``.
     """
     if out is None:
-        name = settings.baseline if settings.model is None else Path(settings.model).name.partition(".")[0]
+        name = settings.baseline if settings.model is None else _model_name(settings.model)
         return Path(f"optkit-run-{name}{'-quick' if settings.quick else ''}")
     if not str(out).strip():
         raise InputError("--out expects the name of a folder, found an empty one; name a folder, or . for this one")
     return Path(out)
+
+
+def _model_name(model: str) -> str:
+    """A model's name without the ending of its kind: mine.v1.keras and mine.v2.keras have folders of their own."""
+    # Absolute, for a SavedModel that is the current folder.
+    name = os.path.basename(os.path.abspath(model))  # noqa: PTH100, PTH119  # Path resolves links, whose names count
+    ending = next((one for one in (".weights.h5", ".keras", ".h5", ".hdf5") if name.lower().endswith(one)), "")
+    return name[: len(name) - len(ending)] or "model"
 
 
 def compress(
@@ -66,6 +74,8 @@ def compress(
     """
     chosen, named = resolve(settings, recipes)
     folder = run_folder(chosen, out)
+    store.check_own(folder, "compress")
+    store.check_apart(folder, {"MODEL": chosen.model, "--data": chosen.data, "--calibration": chosen.calibration})
     dataset = data.load(chosen.data_spec, train_samples=chosen.train_samples)
     warnings = check_calibration(dataset, chosen)
     plan = make_plan(chosen, named, data_digest(dataset))
@@ -73,7 +83,7 @@ def compress(
     is_new = not os.path.exists(folder)  # noqa: PTH110
     store.prepare_folder(folder)
     try:
-        with store.locked(folder), logged(folder):
+        with store.locked(folder, "compress"), logged(folder):
             command = command or outputs.command_line(folder)
             LOG.info("run: %s", command)
             return _run(plan, folder, dataset, command, on_event or _silent, warnings=warnings)

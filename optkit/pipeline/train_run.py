@@ -96,8 +96,8 @@ def train(
     """
     chosen = resolve_training(settings, recipe_files)
     folder = run_folder(chosen, out)
-    if (folder / "report.json").exists():
-        raise InputError(f"--out {folder} holds a run of optkit compress; choose another folder")
+    store.check_own(folder, "train")
+    store.check_apart(folder, {"--data": chosen.data})
     dataset = train_data.load(chosen)
     # What can be told without TensorFlow is told at once.
     training.check(chosen.plan, building.task_for(dataset, chosen.metrics), dataset)
@@ -107,7 +107,7 @@ def train(
     is_new = not os.path.exists(folder)  # noqa: PTH110
     store.prepare_folder(folder, FOLDERS)
     try:
-        with store.locked(folder), logged(folder):
+        with store.locked(folder, "train"), logged(folder):
             again = train_outputs.command_line(folder)
             LOG.info("run: %s", command or again)
             return _run(plan, folder, dataset, command or again, on_event or _silent)

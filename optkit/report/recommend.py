@@ -27,6 +27,7 @@ _CLAUSES = {
     "latency": "the fastest is recommended; times within 2 % of it count as equal, of them the smallest wins",
     "accuracy": "the most accurate on validation data is recommended; of equals the smallest wins",
 }
+_KEPT = "None of these is measurably faster than the reference, which is kept."
 _LEAST_ERROR = "the one with the least error there is recommended; of equals the smallest wins"
 
 
@@ -85,7 +86,18 @@ def recommend(
             variant.format,
         ),
     )
-    return Recommendation(chosen.name, chosen.format, _rule(prefer, formats, len(able), than, values=of_values(able)))
+    rule = _rule(prefer, formats, len(able), than, values=of_values(able))
+    reference = baseline_of(variants, chosen.format)
+    if reference in tied and _is_no_better(chosen, reference, prefer):
+        # Chance would decide between a file and what it was made of.
+        return Recommendation(reference.name, reference.format, f"{rule} {_KEPT}")
+    return Recommendation(chosen.name, chosen.format, rule)
+
+
+def _is_no_better(chosen: Variant, reference: Variant, prefer: str) -> bool:
+    """Whether a file that is as good as the reference of its format by what is preferred is not faster beyond doubt."""
+    speedup = None if chosen.latency is None else chosen.latency.speedup
+    return chosen is not reference and prefer != "accuracy" and (speedup is None or speedup.verdict != "better")
 
 
 def is_eligible(variant: Variant, baseline: Variant | None) -> bool:

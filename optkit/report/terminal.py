@@ -69,6 +69,7 @@ def _draw(console: Console, report: Report, written: Sequence[Path]) -> None:
         console.print(f"{stopping.format}: {method.ended(stopping)}.", style="dim", markup=False)
     console.print(f"{_legend(report, intervals=intervals)}\n", style="dim", markup=False)
     _failures(console, report.variants)
+    _not_made(console, report)
     _choice(console, report)
     for warning in report.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
@@ -285,6 +286,15 @@ def _failures(console: Console, variants: Sequence[Variant]) -> None:
             reason = "; ".join(variant.failures) or f"did not pass {wording.listed(checks)}"
             name = wording.file_name(variant.name, variant.format)
             console.print(f"[red]failed:[/red] {escape(name)}: {escape(reason)}")
+
+
+def _not_made(console: Console, report: Report) -> None:
+    """What was asked for and is not there; files with one reason in one line."""
+    files: dict[str, list[str]] = {}
+    for one in report.skipped:
+        files.setdefault(one.reason, []).append(wording.file_name(one.name, one.format))
+    for reason, names in files.items():
+        console.print(f"[yellow]not made:[/yellow] {escape(wording.listed(names))}: {escape(reason)}")
 
 
 def _choice(console: Console, report: Report) -> None:

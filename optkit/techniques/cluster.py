@@ -42,6 +42,7 @@ def _plan_layers(model: Any, work: Work) -> tuple[dict[str, str], dict[str, str]
         ClusteringRegistry,
     )
 
+    clusters, keeps_zeros = work.params.clusters, work.follows("prune")
     chosen, skipped = {}, {}
     for layer in model.layers:
         kernel = kernels(model).get(layer.name)
@@ -51,15 +52,22 @@ def _plan_layers(model: Any, work: Work) -> tuple[dict[str, str], dict[str, str]
             skipped[layer.name] = "named in --skip-layer"
         elif not ClusteringRegistry.supports(layer) or type(layer).__name__ == "DepthwiseConv2D":
             skipped[layer.name] = f"tensorflow-model-optimization cannot cluster a {type(layer).__name__}"
-        elif kernel.size <= work.params.clusters:
-            skipped[layer.name] = f"has only {kernel.size} weights for {work.params.clusters} clusters"
+        elif kernel.size <= clusters:
+            skipped[layer.name] = f"has only {kernel.size} weights for {clusters} clusters"
+        # One cluster is zero; each of the others starts at a weight of its own.
+        elif keeps_zeros and (left := int((kernel != 0).sum())) < clusters - 1:
+            skipped[layer.name] = (
+                f"has only {left} weights left after pruning for {clusters} clusters, zero one of them"
+            )
         else:
-            chosen[layer.name] = f"clustered to at most {work.params.clusters} distinct values"
+            chosen[layer.name] = f"clustered to at most {clusters} distinct values"
     return chosen, skipped
 
 
 def requires(model: Any, work: Work) -> str | None:
-    """At least one layer must have a kernel that can be clustered."""
+    """At least one layer must have a kernel that can be clustered; after pruning zero is a cluster beside others."""
+    if work.follows("prune") and work.params.clusters == 2:
+        return "needs at least clusters=3 after prune: zero is one of them"
     chosen, skipped = _plan_layers(model, work)
     if chosen:
         return None

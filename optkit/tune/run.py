@@ -88,6 +88,8 @@ def tune(
     """
     folder = run_folder(settings, out, is_shared=storage is not None)
     training = resolve_training(settings.fixed)
+    store.check_own(folder, "tune")
+    store.check_apart(folder, {"--data": training.data})
     dataset = train_data.load(training)
     for index in range(settings.protocol.models if settings.protocol.kind != "holdout" else 0):
         # A protocol that the data are too few for stops before any work.
@@ -119,7 +121,7 @@ def _search(
 ) -> TuneReport:
     """The search in its folder; ``place`` is the database, if it is not the folder's own, and the study's name."""
     (storage, study_name), training = place, resolve_training(settings.fixed)
-    with store.locked(folder), logged(folder):
+    with store.locked(folder, "tune"), logged(folder):
         LOG.info("run: %s", command)
         url = storage or studies.default_url(folder)
         progress = _Progress(settings, on_event)

@@ -9,7 +9,7 @@ import msgspec
 
 from optkit import data, registry, techniques
 from optkit.problem import Task
-from optkit.schema import LayerNote
+from optkit.schema import LayerNote, Step
 from optkit.techniques import Applied, Work
 from optkit.training import configure_tensorflow
 
@@ -129,3 +129,28 @@ def ranges(tell: Tell) -> dict[str, Any]:
     changed = [name for name, value in before.items() if not np.array_equal(value, after[name])]
     rates = [layer.rate for layer in quantized.submodules if hasattr(layer, "rate")]
     return {"found": found, "changed": changed, "rates": rates}
+
+
+def cluster_the_pruned(tell: Tell, *, clusters: int) -> dict[str, Any]:
+    """Cluster a network of which pruning has left ten weights in one kernel."""
+    configure_tensorflow(0, threads=1)
+    model = small_model()
+    layer = model.get_layer("conv_1")
+    kernel, bias = layer.get_weights()
+    kernel.reshape(-1)[:-10] = 0
+    layer.set_weights([kernel, bias])
+    work = Work(
+        params=msgspec.convert({"epochs": 1, "clusters": clusters}, registry.load("techniques", "cluster").Params),
+        history=(Step("prune"),),
+        data=data.load("mnist", train_samples=1280),
+        task=Task(),
+        seed=0,
+        skip_layers=(),
+        tell=tell,
+    )
+    outcome = techniques.run("cluster", model, work, [layer.name for layer in model.layers])
+    return {
+        "reasons": {note.layer: note.reason for note in outcome.notes if not note.changed},
+        "changed": [note.layer for note in outcome.notes if note.changed],
+        "failed_checks": [check.name for check in outcome.checks if not check.passed],
+    }

@@ -29,6 +29,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         if breakage != "promises_nothing_kept" or name in MEASURED
     ]
     jobs.append(Job("ranges", "technique_jobs:ranges", {}))
+
+    jobs += [
+        Job(f"pruned {clusters}", "technique_jobs:cluster_the_pruned", {"clusters": clusters})
+        for clusters in (2, 11, 12)
+    ]
     environment = {**WORKER_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parent)}
     with Workers(PRELOAD, environment, tmp_path_factory.mktemp("log") / "log.txt") as pool:
         return pool.run(jobs, cores=2, on_event=lambda *_: None)
@@ -88,3 +93,17 @@ def test_quantization_aware_training_starts_with_ranges_of_real_data(results: di
     assert told["changed"]
     assert all(name.partition(":")[0].endswith(("_min", "_max")) for name in told["changed"])
     assert set(told["rates"]) == {0.2}
+
+
+def test_a_kernel_of_which_pruning_left_fewer_weights_than_clusters_is_left_as_it_is(results: dict[str, Any]) -> None:
+    few, enough = results["pruned 12"], results["pruned 11"]
+    assert not isinstance(few, Failure), few
+    assert few["reasons"]["conv_1"] == "has only 10 weights left after pruning for 12 clusters, zero one of them"
+    assert "conv_2" in few["changed"]
+    assert "conv_1" in enough["changed"]
+    assert few["failed_checks"] == enough["failed_checks"] == []
+
+
+def test_two_clusters_after_pruning_are_refused_in_words(results: dict[str, Any]) -> None:
+    assert results["pruned 2"].kind == "InputError"
+    assert "needs at least clusters=3 after prune" in results["pruned 2"].message

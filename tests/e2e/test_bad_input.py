@@ -107,6 +107,45 @@ def test_an_output_folder_that_is_a_file_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
+HELD = {
+    "compress": ("report.json", "manifest.json"),
+    "train": ("train.json", "manifest.json"),
+    "tune": ("tune.json",),
+    "benchmark": ("report.json",),
+}
+COMMANDS = {
+    "compress": ("compress",),
+    "train": ("train",),
+    "tune": ("tune", "--search", "batch=16,32"),
+    "benchmark": ("benchmark", "a.tflite"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("held", HELD)
+def test_the_folder_of_another_command_is_left_alone(tmp_path: Path, command: str, held: str) -> None:
+    if command == held:
+        pytest.skip("its own folder")
+    (tmp_path / "out").mkdir()
+    for name in HELD[held]:
+        (tmp_path / "out" / name).write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    result = optkit(*COMMANDS[command], "--out", "out", cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert f"for optkit {command}, found out, which holds a run of optkit {held}; choose another" in line
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_folder_with_the_data_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    for arguments in (("compress", "m.keras"), ("train",), ("tune", "--search", "batch=16,32")):
+        result = optkit(*arguments, "--data", "photos", "--out", str(tmp_path / "photos"), cwd=tmp_path)
+        assert result.returncode == 2
+        assert "apart from what the run reads" in result.stderr
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/sys").is_dir(), reason="needs a folder that is read-only")
 def test_an_output_folder_that_cannot_be_written() -> None:
     result = optkit("compress", "--out", "/proc/sys/optkit")

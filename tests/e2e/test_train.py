@@ -299,13 +299,6 @@ def test_a_recipe_with_unknown_settings_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
 
-def test_the_folder_of_a_compress_run_is_not_trained_into(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text("{}", encoding="utf-8")
-    result = train(tmp_path, *SMALL)
-    assert result.returncode == 2
-    assert "holds a run of optkit compress" in result.stderr
-
-
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_comes_out_the_same(trained: tuple[Path, Result], tmp_path: Path) -> None:
     folder = tmp_path / "run"

@@ -95,6 +95,8 @@ def test_text_labels_become_classes_and_float_labels_are_values(tmp_path: Path) 
         ({"pictures": IMAGES}, "found pictures"),
         ({"x": IMAGES.astype(complex), "y": LABELS}, "values of type complex128"),
         ({"x": LABELS, "y": LABELS}, r"expected numbers \[images"),
+        ({"x": np.float32(3), "y": np.int64(3)}, r"expected numbers \[images"),
+        ({"x": IMAGES, "y": np.int64(3)}, "expected 200 labels .* found a single value"),
     ],
 )
 def test_arrays_that_are_no_data_set(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:

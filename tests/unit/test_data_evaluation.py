@@ -110,6 +110,7 @@ def test_real_inputs_are_written_in_pieces_as_one_array(tmp_path: Path) -> None:
         ({"x_test": IMAGES, "y_test": LABELS - 1}, "labels from 0 on"),
         ({"x_test": IMAGES, "y_test": LABELS + np.inf}, "finite labels"),
         ({"x_test": LABELS, "y_test": LABELS}, r"expected numbers \[images"),
+        ({"x_test": IMAGES, "y_test": LABELS[0]}, "found a single value"),
         ({"x_test": IMAGES[:0], "y_test": LABELS[:0]}, r"expected numbers \[images"),
         ({"x_test": np.full((2, 3), np.nan), "y_test": LABELS[:2]}, "NaN"),
         ({"x_test": np.array([["a", "b"]]), "y_test": LABELS[:1]}, "expected numbers"),

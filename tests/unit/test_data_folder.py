@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from optkit import data
+from optkit import data, store
 from optkit.data import DataSpec
 from optkit.data._pictures import read_picture
 from optkit.errors import InputError
@@ -55,6 +55,15 @@ def test_declared_parts_with_classes_in_sorted_order(folder: Path) -> None:
     assert np.array_equal(dataset.test.images[:1][0, ..., 0], first)
     assert dataset.test.labels.tolist() == [0] * 10 + [1] * 10
     assert dataset.warnings == ()
+
+
+def test_a_run_folder_beside_the_classes_is_no_class(folder: Path) -> None:
+    run = folder / "train" / "optkit-run-mine"
+    store.prepare_folder(run)
+    with store.locked(run, "compress"):
+        pass
+    dataset = data.load(str(folder / "train"))
+    assert (dataset.classes, dataset.class_names, dataset.warnings) == (2, ("ants", "cats"), ())
 
 
 def test_a_validation_folder_and_one_folder_that_is_split(folder: Path) -> None:

@@ -12,7 +12,7 @@ from sample_report import failed_variant, sample_report
 from optkit.errors import InputError
 from optkit.report.recommend import PREFERENCES, dominates, is_eligible, pareto, passed_all, recommend
 from optkit.report.reference import baseline_of, controls
-from optkit.schema import AccuracyValidation, Check, Comparison, Variant, Verdict
+from optkit.schema import AccuracyValidation, Check, Comparison, Speedup, Variant, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,21 @@ def test_sizes_within_two_percent_are_a_tie_that_speed_breaks() -> None:
     slow, fast = made("slow", file_bytes=1000, p50_us=30), made("fast", file_bytes=1020, p50_us=5)
     assert recommend([FP32, slow, fast]).variant == "fast"
     assert recommend([FP32, slow, replace(fast, size=replace(fast.size, file_bytes=1021))]).variant == "slow"
+
+
+@pytest.mark.parametrize("prefer", ["size", "latency"])
+@pytest.mark.parametrize(
+    ("verdict", "wins"), [("better", "finetune+fp32"), ("no measurable difference", "fp32"), (None, "fp32")]
+)
+def test_the_reference_is_kept_over_its_equal_that_is_not_faster_beyond_doubt(
+    prefer: str, verdict: Verdict | None, wins: str
+) -> None:
+    speedup = None if verdict is None else Speedup(1.01, (0.98, 1.04), verdict)
+    equal = made("finetune+fp32", file_bytes=4000, p50_us=39.5)
+    equal = replace(equal, latency=replace(equal.latency, speedup=speedup))
+    choice = recommend([FP32, equal], prefer=prefer)
+    assert choice.variant == wins
+    assert choice.rule.endswith("which is kept.") == (wins == "fp32")
 
 
 def test_of_equally_fast_files_in_a_tie_the_smaller_wins_then_the_more_accurate() -> None:

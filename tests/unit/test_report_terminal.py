@@ -9,6 +9,7 @@ from sample_benchmark import NOT_QUIET, SPREAD, sample_benchmark, single_file
 from sample_report import failed_variant, sample_report
 
 from optkit.report.terminal import MARK, show
+from optkit.schema import Skipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +103,16 @@ def test_failures_and_warnings_are_told() -> None:
     text = shown()
     assert "failed: prune+cluster+qat+int8.onnx: answers class 3" in text
     assert "warning: load average 1.9" in text
+
+
+def test_what_is_not_made_is_told_with_its_reason_once() -> None:
+    many = [Skipped(name, "tflite", "no [layer] for it") for name in ("qat+int8", "prune+qat+int8")]
+    lines = shown(replace(REPORT, skipped=[*REPORT.skipped, *many]), width=140).splitlines()
+    assert [line for line in lines if line.startswith("not made:")] == [
+        "not made: int16x8.onnx: ONNX Runtime has no int16 activation kernels",
+        "not made: qat+int8.tflite, prune+qat+int8.tflite: no [layer] for it",
+    ]
+    assert "not made" not in shown(replace(REPORT, skipped=[]))
 
 
 def test_only_files_that_are_there_are_named_and_a_long_path_is_not_broken(tmp_path: Path) -> None:

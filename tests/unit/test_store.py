@@ -88,23 +88,66 @@ def test_a_second_run_stops_and_the_lock_goes_with_a_killed_process(tmp_path: Pa
     store.prepare_folder(tmp_path)
     code = (
         "import sys, time, pathlib; from optkit import store\n"
-        "with store.locked(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
+        "with store.locked(pathlib.Path(sys.argv[1]), 'train'):\n    print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(InputError, match=f"process {holder.pid}"), store.locked(tmp_path):
+        with pytest.raises(InputError, match=f"process {holder.pid}"), store.locked(tmp_path, "train"):
             pass
         holder.kill()
-    with store.locked(tmp_path):
+    with store.locked(tmp_path, "train"):
         pass
+
+
+@pytest.mark.parametrize("command", store.RESULTS)
+def test_the_folder_of_another_command_is_refused_finished_or_killed(tmp_path: Path, command: str) -> None:
+    finished, killed, both = tmp_path / "finished", tmp_path / "killed", tmp_path / "both"
+    for folder in (finished, killed, both):
+        folder.mkdir()
+    for name in store.RESULTS[command]:
+        (finished / name).write_text("{}")
+        (both / name).write_text("{}")
+    with store.locked(killed, command), store.locked(both, command):
+        pass
+    for folder in (finished, killed, both):
+        store.check_own(folder, command)
+        for other in store.RESULTS:
+            if other != command:
+                with pytest.raises(InputError, match=rf"for optkit {other}, found .* a run of optkit {command};"):
+                    store.check_own(folder, other)
+
+
+@pytest.mark.parametrize("note", ["", "4711", "4711 train 3", "\0"])
+def test_a_folder_of_no_command_is_anyones(tmp_path: Path, note: str) -> None:
+    (tmp_path / store.LOCK_NAME).write_text(note)
+    (tmp_path / "manifest.json").write_text("of something else")
+    for command in store.RESULTS:
+        store.check_own(tmp_path, command)
+        store.check_own(tmp_path / "none", command)
+        store.check_own(tmp_path / ("a" * 300), command)
+
+
+def test_a_run_is_kept_apart_from_what_it_reads(tmp_path: Path) -> None:
+    out, data = tmp_path / "out", tmp_path / "data"
+    (out / "models").mkdir(parents=True)
+    data.mkdir()
+    (tmp_path / "link").symlink_to(data)
+    for path in (out / "models" / "prune.keras", out / "mine.keras", data / "train.csv"):
+        path.write_text("")
+    for folder, path in ((data, data), (tmp_path / "link", data), (out, out / "models" / "prune.keras")):
+        with pytest.raises(InputError, match=r"apart from what the run reads, found .* for MODEL "):
+            store.check_apart(folder, {"MODEL": str(path)})
+    store.check_apart(out, {"MODEL": str(out / "mine.keras"), "--data": str(data), "--calibration": None})
+    store.check_apart(data, {"MODEL": "mnist", "--data": str(data / "train.csv"), "--calibration": "a" * 300})
+    store.check_apart(data / "run", {"--data": str(data)})
 
 
 def test_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     store.prepare_folder(tmp_path)
     left = tmp_path / "artifacts" / f"{store.TEMPORARY_PREFIX}1-int8.tflite"
     left.write_bytes(b"half")
-    with store.locked(tmp_path):
+    with store.locked(tmp_path, "train"):
         assert not left.exists()
 
 

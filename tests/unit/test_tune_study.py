@@ -99,7 +99,7 @@ def test_a_second_process_takes_the_next_folder(tmp_path: Path, monkeypatch: pyt
     name = str(run_folder(settings, None, is_shared=True))
     assert name == "optkit-tune-lenet5"
     store.prepare_folder(tmp_path / name)
-    with store.locked(tmp_path / name):
+    with store.locked(tmp_path / name, "tune"):
         assert str(run_folder(settings, None, is_shared=True)) == f"{name}-2"
         assert str(run_folder(settings, None)) == name
 

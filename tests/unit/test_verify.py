@@ -183,6 +183,17 @@ def test_a_file_of_another_precision_is_rejected(
         assert not failed(found) & kinds
 
 
+def test_a_dynamic_file_of_small_kernels_alone_must_have_one_that_is_int8(tmp_path: Path) -> None:
+    """ONNX Runtime's quantizer takes kernels of any size, TensorFlow's leaves those under 1,024 values."""
+    for precision, is_right in (("dynamic", True), ("fp32", False)):
+        facts = readback.read(model_files.write_onnx(tmp_path, model_files.network(), precision))
+        kept = tuple(c for c in facts.constants if c.values.size < 1024)
+        found = {
+            c.name: c for c in structure.checks(replace(facts, constants=kept), precision="dynamic", io_type="float")
+        }
+        assert found["int8 kernels"].passed == is_right, found["int8 kernels"]
+
+
 def with_operator(facts: readback.ModelFacts, operator: readback.Operator) -> readback.ModelFacts:
     return replace(facts, operators=(*facts.operators, operator))
 
