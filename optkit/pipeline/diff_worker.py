@@ -36,6 +36,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         outputs = _outputs(session, images, _KERAS_BATCH if registry.format_of(path) == "keras" else 1)
         np.save(job["outputs"], outputs, allow_pickle=False)
         return {"meaning": _meaning(path), "finite": bool(np.isfinite(outputs).all())}
+    if len(session.inputs) > 1:
+        names = ", ".join(port.name for port in session.inputs)
+        raise InputError(f"layers are compared where there is one input, this file has {names}")
     module = importlib.import_module(_LAYER_MODULES[registry.format_of(path)])
     records = module.layer_outputs(path, session, np.array(images[: job["count"]]), Path(job["folder"]))
     return {"layers": msgspec.to_builtins(records)}

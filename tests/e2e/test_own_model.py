@@ -234,6 +234,10 @@ def test_files_with_several_inputs_are_judged_on_data_by_name(own: Path) -> None
     }
     assert correct["int8.tflite"] == ran["int8.tflite"]
     assert correct["int8.onnx"] == ran["int8.onnx"]
+    result = optkit("diff", "several/artifacts/fp32.tflite", files[0], "--data", "several.npz", cwd=own)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "of 1,000 answers changed" in result.stdout
+    assert "layers are compared where there is one input" in " ".join(result.stdout.split())
     result = optkit("benchmark", *files[:2], "--max-time", "10", "--out", "generated", cwd=own)
     assert result.returncode == 0, result.stdout + result.stderr
 
