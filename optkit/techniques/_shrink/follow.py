@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from optkit.errors import InputError
 from optkit.keras_models._replay import visit_nodes
 from optkit.techniques._shrink.channels import Cut, Followed, Made, Numbers, Path, Setting, Signal, index_of
 
@@ -22,7 +23,7 @@ def follow(model: Any, skip_layers: Collection[str] = ()) -> Followed:
         skip_layers: Names of layers that nothing of must change.
 
     Raises:
-        InputError: It is no graph of layers.
+        InputError: It is no graph of layers, or a layer is part of two models.
     """
     walk = Walk(skip_layers)
     inputs = [
@@ -186,9 +187,14 @@ class Walk:
 
     def _again(self, call: Call, path: Path, inputs: list[Signal], outputs: list[Signal]) -> list[Signal]:
         """A layer that was called before takes and gives the channels of its first call."""
-        same = [len(one.channels) for one in call.inputs] == [len(one.channels) for one in inputs]
-        if call.path != path or not same:
-            reason = "is part of two models" if call.path != path else "is called with other numbers of channels"
+        if call.path != path:
+            first, second = "/".join(path), "/".join(call.path)
+            raise InputError(
+                f"shrink: layer {first} is called here and as {second}; a copy of such a model has it twice, and they "
+                "would part in training: give each model a layer of its own"
+            )
+        if [len(one.channels) for one in call.inputs] != [len(one.channels) for one in inputs]:
+            reason = "is called with other numbers of channels"
             call.fix(reason)
             for signal in (*inputs, *outputs):
                 self.numbers.fix(signal.channels, f"{call.layer.name}: {reason}")

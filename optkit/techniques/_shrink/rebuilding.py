@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from optkit.errors import InternalError
+from optkit.keras_models import lookup
 from optkit.keras_models._replay import replay
 from optkit.techniques._shrink.follow import is_model
 from optkit.techniques._shrink.scores import layer_at
@@ -119,8 +120,15 @@ def prove(model: Any, followed: Followed, keep: np.ndarray, smaller: Any, seed: 
     _mask(masked, followed, keep, generator)
     shapes = [[_EXAMPLES, *(size or _ANY_SIZE for size in one.shape[1:])] for one in model.inputs]
     worst = 0.0
-    # Values as of features, and as of pixels.
-    for draw in (generator.standard_normal, generator.random):
+    rows = lookup.tables(model)
+    numbers = min((layer.input_dim for layer in rows), default=0)
+    # Values as of features, and as of pixels; whole numbers where they are looked up.
+    draws = (
+        (generator.standard_normal, generator.random)
+        if not rows
+        else (lambda shape: generator.integers(numbers, size=shape),)
+    )
+    for draw in draws:
         inputs = [
             tf.cast(tf.constant(draw(shape).astype(np.float32)), tensor.dtype)
             for shape, tensor in zip(shapes, model.inputs, strict=True)
