@@ -37,6 +37,8 @@ NOT_AFTER = {
 }
 # It is made only where it was asked for by name, with a goal: what cannot be had ends the run.
 STOPS = True
+# Scorings in each step: with fewer, channels that could stand in for each other all go at once.
+TURNS = 8
 GOALS = ("channels", "macs", "parameters", "bytes")
 Goal = Annotated[int, Meta(gt=0)] | Annotated[float, Meta(gt=0)] | None
 
@@ -102,22 +104,23 @@ class _Sized(NamedTuple):
     followed: Followed
     others: int
 
-    def cost(self, keep: np.ndarray) -> choice.Cost:
-        return choice.cost(self.followed, keep, self.others)
+    def left(self, what: str, keep: np.ndarray) -> int:
+        """Channels, multiply-accumulates or parameters of the model with these groups."""
+        return int(getattr(choice.cost(self.followed, keep, self.others), what))
+
+    def without(self, keep: np.ndarray) -> Any:
+        """The model with these groups."""
+        return self.model if keep.all() else rebuilding.rebuild(self.model, self.followed, keep)
+
+    @property
+    def whole(self) -> np.ndarray:
+        """All groups."""
+        return choice.keep_of(self.followed, [])
 
 
 def _sized(model: Any, work: Work) -> _Sized:
     followed = follow(model, work.skip_layers)
     return _Sized(model, followed, choice.uncut_parameters(followed, model.count_params()))
-
-
-def _left(sized: _Sized, work: Work, keep: np.ndarray) -> int:
-    """What the goal is about, of the model with these groups."""
-    what, _ = work.params.goal
-    if what != "bytes":
-        return int(getattr(sized.cost(keep), what))
-    smaller = sized.model if keep.all() else rebuilding.rebuild(sized.model, sized.followed, keep)
-    return file_bytes(smaller, work)
 
 
 def file_bytes(model: Any, work: Work) -> int:
@@ -156,27 +159,22 @@ def apply(model: Any, work: Work) -> Applied:
     from optkit.training import TrainingPlan, train
 
     params: Params = work.params
-    whole = _sized(copy_model(model), work)
-    source = _left(whole, work, choice.keep_of(whole.followed, []))
-    limit = limit_of(params, source)
-    if limit >= source:
-        raise UnreachableError(
-            f"shrink: {_goal(params, limit)}, the model has {source:,}; ask for less, or leave it out"
-        )
-    current, epochs, worst = whole, [], 0.0
+    whole = current = _sized(copy_model(model), work)
+    goal = _reach(whole, work)
+    epochs, worst = [], 0.0
     for step, count in enumerate(params.epochs_of_steps):
-        share = (limit / source) ** ((step + 1) / params.steps)
-        wanted = limit if step + 1 == params.steps else round(source * share)
-        keep = _choose(current, work, wanted, limit, source)
-        smaller = rebuilding.rebuild(current.model, current.followed, keep)
-        worst = max(worst, rebuilding.prove(current.model, current.followed, keep, smaller, work.seed))
+        for turn in range(_turns(params)):
+            done = (step + (turn + 1) / _turns(params)) / params.steps
+            keep = _choose(current, work, goal, done)
+            smaller = current.without(keep)
+            worst = max(worst, rebuilding.prove(current.model, current.followed, keep, smaller, work.seed))
+            current = _sized(smaller, work)
         if count:
             plan = TrainingPlan(count, 128, "adam", params.learning_rate, "cosine")
             tell = _told(work.tell, sum(params.epochs_of_steps[:step]), count, params.epochs)
             # Another order of the examples in each step.
-            epochs += train(smaller, work.data, plan, task=work.task, seed=work.seed + step, tell=tell)
-        _check_finite(smaller)
-        current = _sized(smaller, work)
+            epochs += train(current.model, work.data, plan, task=work.task, seed=work.seed + step, tell=tell)
+            _check_finite(current.model)
     proof = Check(
         "answers of the rebuilt model",
         passed=True,
@@ -185,30 +183,99 @@ def apply(model: Any, work: Work) -> Applied:
         unit="of the largest output",
         reason="before training: against the whole model in which nothing reads the removed channels",
     )
-    written = notes.notes(model, whole.followed, current.followed)
-    return Applied(current.model, written, epochs, [proof])
+    return Applied(current.model, notes.notes(model, whole.followed, current.followed), epochs, [proof])
 
 
-def _choose(current: _Sized, work: Work, wanted: int, limit: int, source: int) -> np.ndarray:
-    """Groups that stay, bool [groups], so that no more than ``wanted`` is left; all where that is so already."""
+def _turns(params: Params) -> int:
+    """How often channels are scored in one step: what data say of a channel changes as others go."""
+    return TURNS if params.score in {"taylor", "activation"} else 1
+
+
+class _Reach(NamedTuple):
+    """Where it goes: ``source`` and ``limit`` of what the goal is about.
+
+    On the way there ``measure`` stands for it, which is the same but for files: of those it is the parameters, which
+    take no export to count, and ``first`` and ``last`` are how many there are and about how many there will be.
+    """
+
+    source: int
+    limit: int
+    measure: str
+    first: int
+    last: int
+
+
+def _reach(whole: _Sized, work: Work) -> _Reach:
+    """The goal in numbers.
+
+    Raises:
+        UnreachableError: It is met already, or cannot be reached.
+    """
     params: Params = work.params
-    known = scores.scores(current.model, current.followed, params.score, data=work.data, task=work.task, seed=work.seed)
-    going = choice.order(current.followed, known, params.scope)
+    what, _ = params.goal
+    going = _order(whole, work)
+    source = _left(whole, work, whole.whole)
+    limit = limit_of(params, source)
+    if limit >= source:
+        raise UnreachableError(
+            f"shrink: {_goal(params, limit)}, the model has {source:,}; ask for less, or leave it out"
+        )
+    removed = _fewest(whole, work, going, _Reach(source, limit, what, source, limit), limit)
+    if what != "bytes":
+        return _Reach(source, limit, what, source, limit)
+    about = whole.left("parameters", choice.keep_of(whole.followed, going[:removed]))
+    return _Reach(source, limit, "parameters", whole.left("parameters", whole.whole), about)
+
+
+def _left(sized: _Sized, work: Work, keep: np.ndarray) -> int:
+    """What the goal is about, of the model with these groups."""
+    what, _ = work.params.goal
+    return file_bytes(sized.without(keep), work) if what == "bytes" else sized.left(what, keep)
+
+
+def _order(sized: _Sized, work: Work) -> list[int]:
+    known = scores.scores(
+        sized.model, sized.followed, work.params.score, data=work.data, task=work.task, seed=work.seed
+    )
+    return choice.order(sized.followed, known, work.params.scope)
+
+
+def _choose(current: _Sized, work: Work, goal: _Reach, done: float) -> np.ndarray:
+    """Groups that stay, bool [groups], when so much of the way is done: each part of it leaves the same share."""
+    going = _order(current, work)
+    if done < 1:
+        wanted = goal.first * (goal.last / goal.first) ** done
+        found = choice.fewest(
+            len(going),
+            wanted,
+            lambda count: current.left(goal.measure, choice.keep_of(current.followed, going[:count])),
+        )
+        # Where this is out of reach the last turn says so.
+        return choice.keep_of(current.followed, going[: len(going) if found is None else found])
+    return choice.keep_of(current.followed, going[: _fewest(current, work, going, goal, goal.limit)])
+
+
+def _fewest(sized: _Sized, work: Work, going: list[int], goal: _Reach, limit: int) -> int:
+    """How many groups must go.
+
+    Raises:
+        UnreachableError: All are not enough.
+    """
     measured: dict[int, int] = {}
 
     def measure(count: int) -> int:
         if count not in measured:
-            measured[count] = _left(current, work, choice.keep_of(current.followed, going[:count]))
+            measured[count] = _left(sized, work, choice.keep_of(sized.followed, going[:count]))
         return measured[count]
 
-    found = choice.fewest(len(going), wanted, measure)
+    found = choice.fewest(len(going), limit, measure)
     if found is None:
         nearest = measure(len(going))
         raise UnreachableError(
-            f"shrink: {_goal(params, limit)}, of {source:,}; the least that can be left is {nearest:,} "
-            f"({nearest / source:.2%}), with one channel in each layer that can be shrunk: ask for that or more"
+            f"shrink: {_goal(work.params, limit)}, of {goal.source:,}; the least that can be left is {nearest:,} "
+            f"({nearest / goal.source:.2%}), with one channel in each layer that can be shrunk: ask for that or more"
         )
-    return choice.keep_of(current.followed, going[:found])
+    return found
 
 
 def _goal(params: Params, limit: int) -> str:

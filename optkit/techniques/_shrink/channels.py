@@ -144,6 +144,11 @@ class Numbers:
         for channel in channels:
             self._reasons.setdefault(int(channel), reason)
 
+    def fix_above_all(self, channels: np.ndarray, reason: str) -> None:
+        """These cannot go, and this is the reason that counts."""
+        for channel in channels:
+            self._reasons[int(channel)] = reason
+
     def groups(self) -> tuple[np.ndarray, dict[int, str]]:
         """The group of each channel, and why groups are fixed."""
         roots = [self.root(channel) for channel in range(len(self._parent))]

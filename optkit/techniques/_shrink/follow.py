@@ -30,7 +30,7 @@ def follow(model: Any, skip_layers: Collection[str] = ()) -> Followed:
         Signal(tuple(tensor.shape[1:]), walk.fixed(tensor.shape[-1], "input of the model")) for tensor in model.inputs
     ]
     for signal in walk.model(model, inputs, ()):
-        walk.numbers.fix(signal.channels, "output of the model")
+        walk.numbers.fix_above_all(signal.channels, "output of the model")
     return walk.result()
 
 
