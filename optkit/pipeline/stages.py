@@ -264,6 +264,7 @@ def _combine(before: list[dict[str, Any]], new: list[KernelExpectation]) -> list
             sparsity_at_least=max(sparsities, default=None),
             distinct_at_most=min(counts, default=None),
             block_2_of_4=earlier.block_2_of_4 or one.block_2_of_4,
+            small=earlier.small or one.small,
             macs=earlier.macs if one.macs is None else one.macs,
         )
     return list(combined.values())

@@ -41,6 +41,7 @@ STOPS = True
 TURNS = 8
 ALPHA = 0.0
 import numpy as np
+
 GOALS = ("channels", "macs", "parameters", "bytes")
 Goal = Annotated[int, Meta(gt=0)] | Annotated[float, Meta(gt=0)] | None
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from optkit.techniques._shrink.channels import Cut
 
+# TFLite's operator for it is not among those whose kernels are read back.
+_NOT_READ = "Conv3DTranspose"
 _UNITS = {"channels": "filters and units", "macs": "per example", "parameters": "weights", "bytes": "bytes"}
 _NAMES = {
     "channels": "channels that are left",
@@ -55,9 +57,9 @@ def kernels(model: Any, skip_layers: Collection[str]) -> list[KernelExpectation]
     """Size and arithmetic of every kernel, in the order in which they are used."""
     followed = follow(model, skip_layers)
     return [
-        KernelExpectation(_name(model, cut), elements=math.prod(cut.shape), macs=_macs(model, cut))
+        KernelExpectation(_name(model, cut), elements=math.prod(cut.shape), small=True, macs=_macs(model, cut))
         for cut in followed.cuts
-        if cut.positions
+        if cut.positions and type(layer_at(model, cut.path)).__name__ != _NOT_READ
     ]
 
 
@@ -70,9 +72,10 @@ def _name(model: Any, cut: Cut) -> str:
 
 
 def _macs(model: Any, cut: Cut) -> int | None:
-    """Multiply-accumulates that an operator with this kernel must have; ``None`` where converters count otherwise."""
+    """Multiply-accumulates that an operator with this kernel must have; ``None`` where converters lay it out anew."""
     layer = layer_at(model, cut.path)
-    # A dilated convolution may be laid out anew, with padding; one that is called twice is two operators.
-    if cut.calls > 1 or np.any(np.array(getattr(layer, "dilation_rate", 1)) != 1):
+    # With padding between the values (dilation), as two operators (two calls), as one table (dense on a series).
+    dilated = np.any(np.array(getattr(layer, "dilation_rate", 1)) != 1)
+    if cut.calls > 1 or dilated or (type(layer).__name__ == "Dense" and cut.positions > 1):
         return None
     return math.prod(cut.shape) * cut.positions

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Examples for scores that look at data: their ranking of channels hardly moves beyond some hundred.
 EXAMPLES = 1_024
+# Of large pictures fewer, since each goes through the network in every turn.
+_VALUES = 20_000_000
 _VALUES_AT_ONCE = 400_000
 _AT_ONCE = 64
 
@@ -121,9 +123,10 @@ def _run(model: Any, inputs: list[Any], path: Path, at: Callable[[Path, Any], An
 def _batches(model: Any, data: Dataset, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Real training examples float32 [n, *shape] and their labels, drawn by the seed."""
     shape = tuple(model.input_shape[1:])
-    count = min(EXAMPLES, len(data.train.labels))
+    size = max(1, math.prod(shape))
+    count = min(EXAMPLES, len(data.train.labels), max(_AT_ONCE, _VALUES // size))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(data.train.labels))[:count])
-    at_once = max(1, min(_AT_ONCE, _VALUES_AT_ONCE // max(1, math.prod(shape))))
+    at_once = max(1, min(_AT_ONCE, _VALUES_AT_ONCE // size))
     for start in range(0, count, at_once):
         rows = chosen[start : start + at_once]
         yield data.real(data.train.images[rows], shape), data.train.labels[rows]
