@@ -39,9 +39,6 @@ NOT_AFTER = {
 STOPS = True
 # Scorings in each step: with fewer, channels that could stand in for each other all go at once.
 TURNS = 8
-ALPHA = 0.0
-import numpy as np
-
 GOALS = ("channels", "macs", "parameters", "bytes")
 Goal = Annotated[int, Meta(gt=0)] | Annotated[float, Meta(gt=0)] | None
 
@@ -240,9 +237,7 @@ def _order(sized: _Sized, work: Work) -> list[int]:
     known = scores.scores(
         sized.model, sized.followed, work.params.score, data=work.data, task=work.task, seed=work.seed
     )
-    what, _ = work.params.goal
-    saved = choice.savings(sized.followed, "parameters" if what == "bytes" else what)
-    return choice.order(sized.followed, known / np.maximum(saved, 1) ** ALPHA, work.params.scope)
+    return choice.order(sized.followed, known, work.params.scope)
 
 
 def _choose(current: _Sized, work: Work, goal: _Reach, done: float) -> np.ndarray:

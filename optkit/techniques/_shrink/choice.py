@@ -56,25 +56,6 @@ def _size(followed: Followed, cut: Cut, keep: np.ndarray) -> int:
     return size
 
 
-def savings(followed: Followed, what: str) -> np.ndarray:
-    """What a model costs less when one group goes, to first order: float64 [groups].
-
-    Args:
-        followed: The channels.
-        what: ``channels``, ``macs`` or ``parameters``.
-    """
-    found = np.zeros(followed.groups)
-    if what == "channels":
-        for made in followed.made.values():
-            found += np.bincount(followed.group[made.channels], minlength=followed.groups)
-        return found
-    for cut in followed.cuts:
-        size = np.prod(cut.shape) * (cut.positions if what == "macs" else 1)
-        for channels in cut.axes.values():
-            found += np.bincount(followed.group[channels], minlength=followed.groups) * size / len(channels)
-    return found
-
-
 def uncut_parameters(followed: Followed, parameters: int) -> int:
     """Of a model's parameters, those without channels."""
     return parameters - sum(int(np.prod(cut.shape)) for cut in followed.cuts)
