@@ -24,6 +24,10 @@ class InputError(OptkitError):
     exit_code = 2
 
 
+class UnreachableError(InputError):
+    """A goal that was asked for cannot be had: the run ends, instead of leaving out the files that it is about."""
+
+
 class PartialError(OptkitError):
     """Some files failed; the others are there."""
 

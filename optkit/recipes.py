@@ -142,7 +142,8 @@ def refusal(error: msgspec.ValidationError, given: Mapping[str, Any], record: ty
     # A field that may be left out is one of several kinds.
     choices = next((one["enum"] for one in (schema, *schema.get("anyOf", ())) if "enum" in one), None)
     expected = f"one of {', '.join(map(str, choices))}" if choices else said.removeprefix("Expected ").split(", got")[0]
-    return f"{field.replace('_', '-')} expects {expected.replace('`', '')}, found {given[field]!r}"
+    expected = expected.replace("`", "").replace("int | float | null", "a number")
+    return f"{field.replace('_', '-')} expects {expected}, found {given[field]!r}"
 
 
 def _check_order(steps: Sequence[Step], text: str) -> None:

@@ -107,6 +107,8 @@ class KernelExpectation(Struct, frozen=True):
         sparsity_at_least: Least share of zeros.
         distinct_at_most: Most distinct values: per tensor in float files, per channel in quantized ones.
         block_2_of_4: Whether each four consecutive input channels hold at least two zeros.
+        small: Whether it takes no more bytes than its values need.
+        macs: Multiply-accumulates per example of the operator that uses it.
     """
 
     layer: str
@@ -114,6 +116,8 @@ class KernelExpectation(Struct, frozen=True):
     sparsity_at_least: float | None = None
     distinct_at_most: int | None = None
     block_2_of_4: bool = False
+    small: bool = False
+    macs: int | None = None
 
 
 class Why(Struct, frozen=True):

@@ -27,6 +27,25 @@ def replay(
     Raises:
         InputError: It is no graph of layers.
     """
+    return visit_nodes(model, inputs, lambda node, args, kwargs: apply(node.layer, args, kwargs))
+
+
+def visit_nodes(
+    model: Any, inputs: Sequence[Any], visit: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+) -> list[Any]:
+    """Walk through a functional or sequential model as ``replay`` does, and see each call itself.
+
+    Args:
+        model: The tf_keras model.
+        inputs: What stands for each of its inputs.
+        visit: Called with each node (its layer, and its outputs with their shapes) and the arguments.
+
+    Returns:
+        What stands for each of its outputs.
+
+    Raises:
+        InputError: It is no graph of layers.
+    """
     import tensorflow as tf
 
     if not getattr(model, "_is_graph_network", False):
@@ -42,6 +61,6 @@ def replay(
             for tensor in node.keras_inputs:
                 given.setdefault(str(id(tensor)), []).append(tensors[str(id(tensor))])
             args, kwargs = node.map_arguments(given)
-            results = tf.nest.flatten(apply(node.layer, args, kwargs))
+            results = tf.nest.flatten(visit(node, args, kwargs))
             tensors.update(zip((str(name) for name in node.flat_output_ids), results, strict=True))
     return [tensors[str(id(tensor))] for tensor in model.outputs]

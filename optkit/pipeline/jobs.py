@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from optkit import registry, store, workers
-from optkit.errors import EnvironmentFailedError, InputError
+from optkit.errors import EnvironmentFailedError, InputError, UnreachableError
 from optkit.pipeline.plan import BASELINE
 from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
 from optkit.schema import Skipped
@@ -56,6 +56,7 @@ def make(
     Raises:
         OptkitError: The baseline cannot be trained.
         EnvironmentFailedError: The disk is full or the like: going on would fail as well.
+        UnreachableError: A technique cannot do what it was asked for by name.
     """
     jobs = _jobs(plan, folder, costs, example_values)
     missing: dict[str, Job] = {}
@@ -82,7 +83,8 @@ def make(
         if message["event"] == "failed":
             failure = Failure(message["kind"], message["message"], message["exit_code"])
             error = workers.as_error(job.name, failure)
-            if name == BASELINE or isinstance(error, EnvironmentFailedError):
+            # A goal that cannot be reached is refused, not left out: the user asked for it by name.
+            if name == BASELINE or isinstance(error, (EnvironmentFailedError, UnreachableError)):
                 raise error
 
     if not missing:

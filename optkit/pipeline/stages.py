@@ -210,6 +210,7 @@ def apply_technique(
         seed=wanted.seed,
         skip_layers=wanted.skip_layers,
         tell=tell,
+        file_bytes=lambda made, precision: file_bytes(made, precision, wanted, dataset),
     )
     outcome = techniques.run(step.name, model, work, parent.result["layers"])
     # Names of layers and ports stay the source model's: wrappers rename them, and files keep the source's names.
@@ -221,6 +222,24 @@ def apply_technique(
         "epochs": msgspec.to_builtins(outcome.epochs),
     }
     finish_model(root, key, name, outcome.model, dataset, started=started, result=result)
+
+
+def file_bytes(model: Any, precision: str, settings: Settings, dataset: Dataset) -> int:
+    """Bytes of the ``.tflite`` file that a model gives; what it was calibrated with makes no difference to them."""
+    import tempfile
+
+    from optkit.exporters import ExportJob
+
+    job = ExportJob(
+        recipe=Recipe(precision, (Step(precision),)),
+        calibration=calibration_images(dataset, 1, model.input_shape[1:]),
+        io=settings.io,
+        skip_layers=settings.skip_layers,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        registry.by_format("exporters", "tflite").export(job, model, path)
+        return path.stat().st_size
 
 
 def _merge(before: list[dict[str, Any]], notes: list[LayerNote], technique: str) -> list[LayerNote]:
@@ -248,6 +267,8 @@ def _combine(before: list[dict[str, Any]], new: list[KernelExpectation]) -> list
             sparsity_at_least=max(sparsities, default=None),
             distinct_at_most=min(counts, default=None),
             block_2_of_4=earlier.block_2_of_4 or one.block_2_of_4,
+            small=earlier.small or one.small,
+            macs=earlier.macs if one.macs is None else one.macs,
         )
     return list(combined.values())
 

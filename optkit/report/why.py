@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optkit.environment import DOT_PRODUCT_FLAGS, X86_FLAGS, sums_may_saturate
+from optkit.report.why_fewer import less_than_arithmetic, rest_stays
 from optkit.report.why_weights import clustered, float_left, is_quantized, unstructured_sparsity, weights
 from optkit.report.wording import count, listed, microseconds, speedup
 from optkit.schema import Why
@@ -59,6 +60,8 @@ def explain(variant: Variant, baseline: Variant | None, facts: ModelFacts, envir
         unstructured_sparsity(variant, base, facts),
         clustered(variant, facts),
         _overhead(variant, facts),
+        less_than_arithmetic(variant, base, facts, _SLOW_MACS_PER_US),
+        rest_stays(variant, base),
         _grew(variant, base, facts),
         float_left(facts),
         _casts(variant, facts),

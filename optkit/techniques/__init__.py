@@ -6,21 +6,22 @@ A technique module defines ``SUMMARY``, ``SOURCE``, a frozen ``Params`` record w
 - ``apply(model, work)`` returns a new trained model and one note for every layer; it must not change its input;
 - ``ensures(model, work, notes)`` measures the result: checks, and what must still hold in the exported file.
 
-Optionally ``NOT_AFTER`` maps names of techniques that it cannot follow to the reason.
+Optionally ``NOT_AFTER`` maps names of techniques that it cannot follow to the reason, and ``STOPS`` says that a refusal
+ends the run, where otherwise the files are left out with the reason.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from optkit import registry
-from optkit.errors import InputError, InternalError
+from optkit.errors import InputError, InternalError, UnreachableError
 from optkit.schema import Check, Epoch, KernelExpectation, LayerNote, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from optkit.data import Dataset
     from optkit.problem import Task
@@ -39,6 +40,8 @@ class Work:
         seed: Decides the order of the examples.
         skip_layers: Names of layers to leave alone.
         tell: Progress.
+        file_bytes: Bytes of the ``.tflite`` file that a model gives at a precision; ``None`` where nothing can export.
+        source: The model that ``apply`` was given, for ``ensures`` to compare with; the runner sets it.
     """
 
     params: Any
@@ -48,6 +51,8 @@ class Work:
     seed: int
     skip_layers: tuple[str, ...]
     tell: Tell
+    file_bytes: Callable[[Any, str], int] | None = None
+    source: Any = None
 
     def follows(self, technique: str) -> bool:
         """Whether that technique is among the steps that made the model."""
@@ -56,11 +61,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Applied:
-    """A technique's result: the new model, a note for every layer, and the learning curve."""
+    """A technique's result: the new model, a note for every layer, the learning curve, and checks made on the way."""
 
     model: Any
     notes: list[LayerNote]
     epochs: list[Epoch]
+    checks: list[Check] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -124,12 +130,14 @@ def run(name: str, model: Any, work: Work, layers: Sequence[str]) -> Outcome:
 
     Raises:
         InputError: The technique can do nothing with this model.
+        UnreachableError: Likewise, of a technique that ends the run then.
         InternalError: The technique broke its contract: it changed its input, or left a layer unreported.
     """
     module = registry.load("techniques", name)
     refusal = module.requires(model, work)
     if refusal:
-        raise InputError(f"{name}: {refusal}")
+        kind = UnreachableError if getattr(module, "STOPS", False) else InputError
+        raise kind(f"{name}: {refusal}")
     before = weights_digest(model)
     applied: Applied = module.apply(model, work)
     if weights_digest(model) != before:
@@ -139,8 +147,8 @@ def run(name: str, model: Any, work: Work, layers: Sequence[str]) -> Outcome:
         raise InternalError(f"technique {name} must report every layer once: {layers}, found {reported}")
     if any(not note.reason for note in applied.notes):
         raise InternalError(f"technique {name} reported a layer without a reason")
-    checks, expectations = module.ensures(applied.model, work, applied.notes)
-    return Outcome(applied.model, applied.notes, applied.epochs, checks, expectations)
+    checks, expectations = module.ensures(applied.model, replace(work, source=model), applied.notes)
+    return Outcome(applied.model, applied.notes, applied.epochs, [*applied.checks, *checks], expectations)
 
 
 def note_layers(layers: Sequence[str], changed: dict[str, str], skipped: dict[str, str]) -> list[LayerNote]:

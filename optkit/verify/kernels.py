@@ -1,7 +1,8 @@
-"""Whether kernels in the file are as sparse, and hold as few values, as the techniques promise."""
+"""Whether kernels in the file are as small and as sparse, and hold as few values, as the techniques promise."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,8 @@ def checks(facts: ModelFacts, expectations: tuple[KernelExpectation, ...]) -> li
     """Check every expectation against the kernel that it is about.
 
     Kernels are found by their number of values and their order, since converters rename them: each
-    expectation takes the first kernel of that size which no earlier one took.
+    expectation takes the first kernel of that size which no earlier one took, and of several one whose operator
+    multiplies as often as promised.
 
     Args:
         facts: What is in the file.
@@ -42,7 +44,8 @@ def checks(facts: ModelFacts, expectations: tuple[KernelExpectation, ...]) -> li
     kernels = kernels_in_order(facts)
     found = []
     for expectation in expectations:
-        kernel = next((k for k in kernels if k.values.size == expectation.elements), None)
+        fitting = [k for k in kernels if k.values.size == expectation.elements]
+        kernel = next((k for k in fitting if _macs(k, facts) == expectation.macs), fitting[0] if fitting else None)
         if kernel is None:
             sizes = ", ".join(str(k.values.size) for k in kernels) or "none left"
             found.append(
@@ -58,6 +61,43 @@ def checks(facts: ModelFacts, expectations: tuple[KernelExpectation, ...]) -> li
             continue
         kernels = [k for k in kernels if k is not kernel]
         found += _kernel(kernel, expectation, facts.format)
+        if expectation.small:
+            found += _size(kernel, expectation, _macs(kernel, facts))
+    return found
+
+
+def _macs(kernel: Constant, facts: ModelFacts) -> int | None:
+    """Multiply-accumulates of the operator that uses a kernel."""
+    return facts.operators[kernel.operator].macs if kernel.operator >= 0 else None
+
+
+def _size(kernel: Constant, expectation: KernelExpectation, macs: int | None) -> list[Check]:
+    """A kernel that lost channels takes no more room and no more arithmetic than what is left of it."""
+    bits = re.search(r"\d+", kernel.dtype)
+    room = None if bits is None else -(-expectation.elements * int(bits[0]) // 8)
+    found = [
+        Check(
+            f"bytes of {expectation.layer}",
+            passed=room is not None and kernel.file_bytes <= room,
+            observed=kernel.file_bytes,
+            limit=room,
+            unit="bytes",
+            reason=f"{expectation.elements:,} values of {kernel.dtype}, each in its own room",
+        )
+    ]
+    if expectation.macs is not None:
+        # Shapes that the file leaves open say nothing, for or against.
+        told = macs is not None
+        found.append(
+            Check(
+                f"multiply-accumulates of {expectation.layer}",
+                passed=not told or macs == expectation.macs,
+                observed=macs if told else "not told by the file",
+                limit=expectation.macs,
+                unit="per example",
+                reason="the channels that are left, at every position of the output",
+            )
+        )
     return found
 
 

@@ -16,7 +16,7 @@ from sample_report import sample_report
 
 from optkit import readback
 from optkit.measure.size import measure_compute, measure_size
-from optkit.report import why, why_weights
+from optkit.report import why, why_fewer, why_weights
 from optkit.schema import Environment, Speedup, Variant
 
 if TYPE_CHECKING:
@@ -193,8 +193,39 @@ def test_the_processor_is_the_cause_only_where_it_lacks_dot_products(tmp_path: P
     assert cause not in causes(plain, quantized, WITHOUT_VNNI)
 
 
+def test_a_file_with_fewer_weights_keeps_its_other_bytes(tmp_path: Path) -> None:
+    cause = "most of the file is not weights"
+    whole = dense(floats(300, 300), activations="FLOAT32")(tmp_path)
+    whole = whole.rename(tmp_path / "whole.tflite")
+    tiny = dense(integers(4, 4))(tmp_path).rename(tmp_path / "tiny.tflite")
+    assert "Weights went from 360,000 to 16 bytes" in causes(tiny, whole)[cause]
+    assert "structure" in causes(tiny, whole)[cause]
+    assert cause not in causes(dense(integers(200, 300))(tmp_path), whole)
+    assert cause not in causes(whole, tiny)
+
+
+@pytest.mark.parametrize(
+    ("time_us", "words"), [(7.5, "operators, not fewer"), (0.05, "the narrowest of 1 has 16 channels")]
+)
+def test_less_arithmetic_is_not_as_much_less_time(tmp_path: Path, time_us: float, words: str) -> None:
+    cause = "time falls less than arithmetic"
+    whole = dense(floats(300, 300), activations="FLOAT32")(tmp_path).rename(tmp_path / "whole.tflite")
+    small = dense(integers(16, 64))(tmp_path)
+    (variant, facts), (base, _) = measured(small), measured(whole)
+
+    def found(ratio: float) -> dict[str, str]:
+        speedup = Speedup(ratio, (0.98 * ratio, 1.02 * ratio), "better")
+        latency = msgspec.structs.replace(variant.latency, p50_us=time_us, speedup=speedup)
+        faster = msgspec.structs.replace(variant, latency=latency)
+        return {one.cause: one.detail for one in why.explain(faster, base, facts, REPORT.environment)}
+
+    assert "from 90,000 to 1,024 (87.9× fewer)" in found(10.0)[cause]
+    assert words in found(10.0)[cause]
+    assert cause not in found(80.0)
+
+
 def test_every_cause_that_can_be_named_is_among_them() -> None:
-    sources = [inspect.getsource(module) for module in (why, why_weights)]
+    sources = [inspect.getsource(module) for module in (why, why_fewer, why_weights)]
     named = sum(source.count("return Why(") for source in sources)
-    # The processor's has a test of its own.
-    assert named == len({cause for cause, _, _ in PAIRS.values()}) + 1
+    # The processor's, and those of smaller networks, have tests of their own.
+    assert named == len({cause for cause, _, _ in PAIRS.values()}) + 3
