@@ -120,7 +120,7 @@ def prove(model: Any, followed: Followed, keep: np.ndarray, smaller: Any, seed: 
     _mask(masked, followed, keep, generator)
     shapes = [[_EXAMPLES, *(size or _ANY_SIZE for size in one.shape[1:])] for one in model.inputs]
     worst = 0.0
-    rows = lookup.tables(model)
+    rows = [layer for layers in lookup.tables(model).values() for layer in layers]
     numbers = min((layer.input_dim for layer in rows), default=0)
     # Values as of features, and as of pixels; whole numbers where they are looked up.
     draws = (
