@@ -278,6 +278,9 @@ BAD = [
     (("--recipe", "prune+int8"), "--recipe expects a file whose name ends in .toml"),
     (("--recipe", "not-there.toml"), "cannot read the recipe file not-there.toml"),
     (("--mean", "a"), "--mean expects numbers"),
+    (("--mean", "1,2,3"), "--mean expects one number, or one for each of the 28 values of the last axis"),
+    (("--layers", " , "), "--layers expects layers such as flatten,dense:128, found none"),
+    (("--target", "price"), "--target names a column of a table, and --data mnist is none"),
 ]
 
 
