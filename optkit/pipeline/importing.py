@@ -183,6 +183,11 @@ def _task(dataset: Dataset, answered: np.ndarray, kind: str | None, settings: Se
                 "regression of one value"
             )
         return Task("regression", "values", 1, settings.metrics)
+    if size == 1 and dataset.classes > 2:
+        raise InputError(
+            f"the labels of {settings.data} are whole numbers, which are {dataset.classes} classes, and the model has "
+            "one output; write values to predict with a decimal point (24.0), or give the labels of two classes"
+        )
     outputs: Outputs
     if kind == "sigmoid":
         outputs = "sigmoids"
