@@ -72,12 +72,14 @@ def _only_multiplies(layer: Any) -> bool:
 
 def _reason(error: Exception, model: Any) -> str:
     """Why the 8-bit scheme does not take a model, with the names of the layers that it does not know."""
-    unknown = re.search(r"unsupported layer <class '[\w.]*?(\w+)'>", str(error))
+    # It says so in two ways, of which one names a layer.
+    unknown = re.search(r"(?:Layer (\S+):|unsupported layer )<class '[\w.]*?(\w+)'>", str(error))
     if unknown is None:
         return " ".join(str(error).split())[:300]
-    names = [layer.name for layer in model.layers if type(layer).__name__ == unknown[1]]
+    name, kind = unknown.groups()
+    names = [name] if name else [layer.name for layer in model.layers if type(layer).__name__ == kind]
     shown = ", ".join(names[:_NAMED]) + ("…" if len(names) > _NAMED else "")
-    return f"its 8-bit scheme does not know a {unknown[1]} as it stands here ({shown}); int8 without qat may do"
+    return f"its 8-bit scheme does not know a {kind} as it stands here ({shown}); int8 without qat may do"
 
 
 def requires(model: Any, work: Work) -> str | None:  # noqa: ARG001  # the plug-in's signature

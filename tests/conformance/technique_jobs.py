@@ -154,3 +154,33 @@ def cluster_the_pruned(tell: Tell, *, clusters: int) -> dict[str, Any]:
         "changed": [note.layer for note in outcome.notes if note.changed],
         "failed_checks": [check.name for check in outcome.checks if not check.passed],
     }
+
+
+def qat_with_rescaling(tell: Tell, *, offset: float) -> dict[str, Any]:
+    """Quantization-aware training of a network that rescales its input, and its int8 file's float operators."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from tf_keras import Model, layers
+
+    from optkit.exporters import ExportJob, tflite
+    from optkit.schema import Recipe
+
+    configure_tensorflow(0, threads=1)
+    image = layers.Input((28, 28, 1), name="image")
+    x = layers.Rescaling(2.0, offset=offset, name="rescaling")(image)
+    x = layers.Conv2D(8, 5, strides=2, activation="relu", name="conv")(x)
+    model = Model(image, layers.Dense(10, activation="softmax", name="digits")(layers.Flatten(name="flat")(x)))
+    dataset = data.load("mnist", train_samples=1280)
+    params = msgspec.convert({"epochs": 1}, registry.load("techniques", "qat").Params)
+    work = Work(params, (), dataset, Task(), 0, (), tell)
+    outcome = techniques.run("qat", model, work, [layer.name for layer in model.layers])
+    job = ExportJob(
+        Recipe("qat+int8", (Step("int8"),)),
+        dataset.real(dataset.train.images[:8], (28, 28, 1)),
+        quantization_aware=True,
+    )
+    with TemporaryDirectory() as folder:
+        # Refuses a file with a float operator in it.
+        tflite.export(job, outcome.model, Path(folder) / "int8.tflite")
+    return {"changed": [note.layer for note in outcome.notes if note.changed]}

@@ -34,6 +34,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         Job(f"pruned {clusters}", "technique_jobs:cluster_the_pruned", {"clusters": clusters})
         for clusters in (2, 11, 12)
     ]
+    jobs += [
+        Job(f"offset {offset:g}", "technique_jobs:qat_with_rescaling", {"offset": offset}) for offset in (0.0, -1.0)
+    ]
     environment = {**WORKER_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parent)}
     with Workers(PRELOAD, environment, tmp_path_factory.mktemp("log") / "log.txt") as pool:
         return pool.run(jobs, cores=2, on_event=lambda *_: None)
@@ -107,3 +110,14 @@ def test_a_kernel_of_which_pruning_left_fewer_weights_than_clusters_is_left_as_i
 def test_two_clusters_after_pruning_are_refused_in_words(results: dict[str, Any]) -> None:
     assert results["pruned 2"].kind == "InputError"
     assert "needs at least clusters=3 after prune" in results["pruned 2"].message
+
+
+def test_a_layer_that_only_multiplies_is_trained_with_rounding_and_becomes_integer(results: dict[str, Any]) -> None:
+    assert not isinstance(results["offset 0"], Failure), results["offset 0"]
+    assert "rescaling" in results["offset 0"]["changed"]
+
+
+def test_a_layer_that_the_scheme_does_not_know_is_named(results: dict[str, Any]) -> None:
+    refused = results["offset -1"]
+    assert refused.kind == "InputError"
+    assert "does not know a Rescaling as it stands here (rescaling)" in refused.message
