@@ -185,6 +185,17 @@ def test_a_model_without_channels_to_remove_is_refused() -> None:
         run(without, work(score="batch-norm"))
 
 
+def test_a_model_that_keras_cannot_build_again_is_refused() -> None:
+    class Own(layers.Layer):  # type: ignore[misc]  # Keras ships no types
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    given = layers.Input((28, 28, 1))
+    x = layers.Flatten()(Own()(layers.Conv2D(4, 3)(layers.Conv2D(4, 3)(given))))
+    with pytest.raises(UnreachableError, match="cannot build net again from its own configuration"):
+        run(tf_keras.Model(given, layers.Dense(10)(x), name="net"), work(score="l1", epochs=0))
+
+
 def test_weights_that_are_no_numbers_are_refused() -> None:
     model = network()
     kernel, bias = model.get_layer("digit").get_weights()
