@@ -153,6 +153,8 @@ def cluster_the_pruned(tell: Tell, *, clusters: int) -> dict[str, Any]:
         "reasons": {note.layer: note.reason for note in outcome.notes if not note.changed},
         "changed": [note.layer for note in outcome.notes if note.changed],
         "failed_checks": [check.name for check in outcome.checks if not check.passed],
+        "left": int((outcome.model.get_layer("conv_1").get_weights()[0] != 0).sum()),
+        "frozen": [layer.name for layer in outcome.model.layers if not layer.trainable],
     }
 
 

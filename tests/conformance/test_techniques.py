@@ -105,6 +105,9 @@ def test_a_kernel_of_which_pruning_left_fewer_weights_than_clusters_is_left_as_i
     assert "conv_2" in few["changed"]
     assert "conv_1" in enough["changed"]
     assert few["failed_checks"] == enough["failed_checks"] == []
+    # What pruning zeroed stays zero, in the layer that no cluster guards as well, which later steps may train.
+    assert few["left"] == enough["left"] == 10
+    assert few["frozen"] == []
 
 
 def test_two_clusters_after_pruning_are_refused_in_words(results: dict[str, Any]) -> None:
