@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from optkit.errors import InputError, InternalError, UnreachableError
 from optkit.schema import Check
 from optkit.techniques import Applied, Work, copy_model
-from optkit.techniques._shrink import choice, notes, promises, rebuilding, scores
+from optkit.techniques._shrink import choice, notes, promises, rebuilding, scores, statistics
 from optkit.techniques._shrink.follow import follow
 
 if TYPE_CHECKING:
@@ -169,6 +169,7 @@ def apply(model: Any, work: Work) -> Applied:
             keep = _choose(current, whole, work, goal, done)
             smaller = current.without(keep)
             worst = max(worst, rebuilding.prove(current.model, current.followed, keep, smaller, work.seed))
+            statistics.renew(smaller, work.data, work.seed)
             current = _sized(smaller, work)
         if count:
             plan = TrainingPlan(count, 128, "adam", params.learning_rate, "cosine")

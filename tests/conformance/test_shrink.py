@@ -18,7 +18,7 @@ from optkit.errors import InputError, InternalError, UnreachableError
 from optkit.pipeline.stages import for_training
 from optkit.problem import Task
 from optkit.techniques import shrink
-from optkit.techniques._shrink import rebuilding, scores
+from optkit.techniques._shrink import rebuilding, scores, statistics
 from optkit.techniques._shrink.follow import follow
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in WARNINGS]
@@ -104,6 +104,22 @@ def test_taylor_is_the_mean_square_of_the_losss_slope() -> None:
         slopes = (losses(channel, 1 + step) - losses(channel, 1 - step)) / (2 * step)
         # A difference of float32 losses of about 2, over a step of a hundredth, is good to some 1e-4.
         assert found[group] == pytest.approx((slopes**2).mean(), rel=0.05, abs=1e-6)
+
+
+def test_normalization_takes_its_statistics_from_what_goes_in_now() -> None:
+    model, dataset = network(), images()
+    before = tf_keras.Model(model.inputs, model.get_layer("first").output)
+    seen = before.predict(dataset.real(dataset.train.images[:], (28, 28, 1)), verbose=0).reshape(-1, 6)
+    norm = model.get_layer("norm")
+    statistics.renew(model, dataset, 0)
+    # Variances are means of those within batches of 64.
+    assert norm.moving_mean.numpy() == pytest.approx(seen.mean(axis=0), rel=1e-3, abs=1e-5)
+    assert norm.moving_variance.numpy() == pytest.approx(seen.var(axis=0), rel=0.05)
+    assert norm.momentum == 0.99
+    norm.trainable = False
+    norm.moving_mean.assign([7.0] * 6)
+    statistics.renew(model, dataset, 0)
+    assert norm.moving_mean.numpy().tolist() == [7.0] * 6
 
 
 def test_a_wrong_model_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
