@@ -27,7 +27,7 @@ def techniques() -> str:
     for name in registry.names("techniques"):
         module = registry.load("techniques", name)
         shown = ", ".join(f"`{text}`" for text in parameters(name)).replace("|", "\\|")
-        rows.append(f"| `{name}` | {module.SUMMARY} | {shown} | {module.SOURCE} |")
+        rows.append(f"| `{name}` | {module.SUMMARY} | {shown or 'none'} | {module.SOURCE} |")
     return "\n".join(rows) + "\n"
 
 
