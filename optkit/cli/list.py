@@ -45,8 +45,8 @@ def parameters(technique: str) -> list[str]:
     shown = []
     for field, default in defaults.items():
         schema = msgspec.json.schema(hints[field])
-        # A parameter that may be left out is one of several kinds.
-        schema |= next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), {})
+        # What may be left out is a number or nothing: its limits are the number's.
+        schema = next((one for one in schema.get("anyOf", ()) if one["type"] == "number"), schema)
         choices = schema.get("enum") or get_args(hints[field]) if "enum" in schema else None
         limits = [
             f"{sign} {schema[key]:g}"
@@ -59,7 +59,7 @@ def parameters(technique: str) -> list[str]:
             if key in schema
         ]
         note = "|".join(map(str, choices)) if choices else ", ".join(limits)
-        shown.append(f"{field}={default}" + (f" ({note})" if note else ""))
+        shown.append((field if default is None else f"{field}={default}") + (f" ({note})" if note else ""))
     return shown
 
 
