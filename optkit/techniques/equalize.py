@@ -43,6 +43,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
 def requires(model: Any, work: Work) -> str | None:
     """Two layers with kernels must follow each other with nothing between that a factor changes."""
+    if len(model.inputs) != 1:
+        return f"the model has {len(model.inputs)} inputs; only models with one are done"
     found, reasons = _channels.pairs(_channels.folded(model, work.skip_layers)[0], work.skip_layers)
     if found:
         return None
