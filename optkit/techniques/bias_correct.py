@@ -89,7 +89,7 @@ def apply(model: Any, work: Work) -> Applied:
             notes.append(LayerNote(layer.name, changed=True, reason=reason))
         else:
             notes.append(LayerNote(layer.name, changed=False, reason=_left_alone(layer, work)))
-    return Applied(result, notes, [], [layer.name for layer in result.layers])
+    return Applied(result, notes, [], layers=[layer.name for layer in result.layers])
 
 
 def _left_alone(layer: Any, work: Work) -> str:

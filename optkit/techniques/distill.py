@@ -180,7 +180,7 @@ def apply(model: Any, work: Work) -> Applied:
         for layer in model.layers
         if layer.name not in layers
     ]
-    return Applied(copy_model(student), notes, epochs, layers)
+    return Applied(copy_model(student), notes, epochs, layers=layers)
 
 
 def taught(student: Any, teacher: Callable[[Any], Any], answers: Answers, weight: float) -> Any:

@@ -67,7 +67,7 @@ def apply(model: Any, work: Work) -> Applied:
     for name, values in weights.items():
         layers[name].set_weights([value.astype(np.float32) for value in values])
     notes = [_note(layer.name, found, reasons, gone) for layer in model.layers]
-    return Applied(result, notes, [], [layer.name for layer in result.layers])
+    return Applied(result, notes, [], layers=[layer.name for layer in result.layers])
 
 
 def _equalize(layers: dict[str, Any], weights: dict[str, list[np.ndarray]], pair: _channels.Pair) -> float:
