@@ -115,7 +115,9 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Pl
     for recipe in recipes:
         parent = models[0]
         for index, step in enumerate(recipe.techniques):
-            key = digest({"parent": parent.key, "step": step, "skip_layers": settings.skip_layers})
+            key = digest(
+                {"parent": parent.key, "step": step, "skip_layers": settings.skip_layers, **_measured(step, settings)}
+            )
             stage = next((known for known in models if known.key == key), None)
             if stage is None:
                 name = "+".join(recipe.name.split("+")[: index + 1])
@@ -132,6 +134,13 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Pl
             key = _file_key(parent, recipe, file_format, settings)
             files.append(FileStage(recipe.name, file_format, key, _check_key(key), parent.name, recipe))
     return Plan(settings, recipes, models, files, skipped)
+
+
+def _measured(step: Step, settings: Settings) -> dict[str, Any]:
+    """What the files are made with that a technique measures on its way."""
+    if not getattr(registry.load("techniques", step.name), "EXPORTS", False):
+        return {}
+    return {"io": settings.io, "packages": versions(EXPORT_PACKAGES), "code": source_digest(EXPORT_SOURCES)}
 
 
 def _source(settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,7 @@ A technique module defines ``SUMMARY``, ``SOURCE``, a frozen ``Params`` record w
 - ``ensures(model, work, notes)`` measures the result: checks, and what must still hold in the exported file.
 
 Optionally ``NOT_AFTER`` maps names of techniques that it cannot follow to the reason, and ``STOPS`` says that a refusal
-ends the run, where otherwise the files are left out with the reason.
+ends the run, where otherwise the files are left out with the reason; ``EXPORTS`` that it calls ``Work.file_bytes``.
 """
 
 from __future__ import annotations
