@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from optkit.pipeline.settings import Settings
 
 BASELINE = "baseline"
+# What finished files are judged on. A search, which is for choosing, looks at the validation part alone.
+ALL_PARTS = ("validation", "test")
+CHOOSING_PARTS = ("validation",)
 TRAINING_PACKAGES = ("keras", "numpy", "tensorflow", "tf_keras", "tensorflow-model-optimization")
 EXPORT_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 RUNTIME_PACKAGES = ("ai-edge-litert", "onnxruntime", "numpy")
@@ -83,6 +86,7 @@ class Plan(NamedTuple):
     models: list[ModelStage]
     files: list[FileStage]
     skipped: list[Skipped]
+    parts: tuple[str, ...] = ALL_PARTS
 
     def model(self, name: str) -> ModelStage:
         """The model stage of that name."""
@@ -94,13 +98,14 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
     return {package: version(package) for package in packages}
 
 
-def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Plan:
+def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str, parts: tuple[str, ...] = ALL_PARTS) -> Plan:
     """Lay out the stages; a prefix that recipes share is trained once.
 
     Args:
         settings: Of the run.
         recipes: What to make.
         data_sha256: Digest of all data that the run reads.
+        parts: Parts of the data that files answer when they are checked.
     """
     root = digest(
         {
@@ -139,8 +144,8 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Pl
                 skipped.append(Skipped(recipe.name, file_format, reason))
                 continue
             key = _file_key(parent, recipe, file_format, settings)
-            files.append(FileStage(recipe.name, file_format, key, _check_key(key), parent.name, recipe))
-    return Plan(settings, recipes, models, files, skipped)
+            files.append(FileStage(recipe.name, file_format, key, _check_key(key, parts), parent.name, recipe))
+    return Plan(settings, recipes, models, files, skipped, parts)
 
 
 def _source(settings: Settings) -> dict[str, Any]:
@@ -176,7 +181,7 @@ def _file_key(model: ModelStage, recipe: Recipe, file_format: str, settings: Set
     )
 
 
-def _check_key(export_key: str) -> str:
+def _check_key(export_key: str, parts: tuple[str, ...]) -> str:
     # Which bytes were checked is in the record's files, not in its key.
     own = {"packages": versions(RUNTIME_PACKAGES), "code": source_digest(CHECK_SOURCES)}
-    return digest({"stage": "check", "export": export_key, **own})
+    return digest({"stage": "check", "export": export_key, "parts": parts, **own})

@@ -1,0 +1,123 @@
+"""Which recipes a search tries, cheap ones first: each round follows from what is known after the ones before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from optkit import recipes, registry
+from optkit.errors import InputError
+from optkit.schema import Recipe
+from optkit.search import shares, tuned
+from optkit.search.probes import Known, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from optkit.search.budget import Budget
+
+PLAIN = ("fp32", "int8")
+CHEAP = "no training"
+TRAINED = "int8 training"
+GIVEN = "given"
+SHRINK = "amounts"
+TUNED = "tuned"
+
+
+class Round(NamedTuple):
+    """Recipes that are made and judged together; common beginnings are trained once."""
+
+    stage: str
+    recipes: list[Recipe]
+
+
+def least() -> Round:
+    """What is made whatever the time: the reference, and the cheapest that is smaller."""
+    return Round(CHEAP, _valid(PLAIN))
+
+
+def next_round(
+    known: Sequence[Known], budget: Budget, *, seed: int, given: Sequence[Recipe] = (), endless: bool = False
+) -> Round | None:
+    """The next recipes to try; ``None`` when there are none.
+
+    Args:
+        known: All recipes tried, in order, with their files.
+        budget: What is wanted.
+        seed: Of the drawing.
+        given: Recipes of the user's own, which are then the only ones.
+        endless: Whether parameters are drawn for as long as there is time.
+    """
+    tried = {one.recipe for one in known}
+    for stage, wanted in _stages(given):
+        missing = [recipe for recipe in wanted if text_of(recipe) not in tried]
+        if missing:
+            return Round(stage, missing)
+    if given or not _can_train(known):
+        return None
+    steps: list[tuple[str, list[Recipe]]] = [
+        (SHRINK, shares.next_recipes(known, budget)),
+        (TUNED, tuned.next_recipes(known, budget, seed=seed, endless=endless)),
+    ]
+    for stage, wanted in steps:
+        missing = [recipe for recipe in wanted if text_of(recipe) not in tried]
+        if missing:
+            return Round(stage, [named(recipe) for recipe in missing])
+    return None
+
+
+def _stages(given: Sequence[Recipe]) -> list[tuple[str, list[Recipe]]]:
+    """The rounds that need no result of others."""
+    if given:
+        return [(GIVEN, [*_valid(PLAIN[:1]), *given])]
+    untrained = [name for name in registry.names("techniques") if not _trains(name)]
+    precisions = ["fp32", *(name for name in recipes.precisions() if name != "fp32")]
+    return [
+        (CHEAP, _valid([*precisions, *(f"{name}+int8" for name in untrained)])),
+        (TRAINED, _valid(["qat+int8"])),
+    ]
+
+
+def _trains(technique: str) -> bool:
+    """Every technique that trains has ``epochs``."""
+    return "epochs" in registry.load("techniques", technique).Params.__struct_fields__
+
+
+def _can_train(known: Sequence[Known]) -> bool:
+    """Whether recipes that train can be made of this model at all: a SavedModel, for one, cannot be trained."""
+    trained = [one for one in known if one.stage == TRAINED]
+    return not trained or any(file.state != "not made" for one in trained for file in one.files)
+
+
+def _valid(texts: Sequence[str]) -> list[Recipe]:
+    """The recipes that the plug-ins that are there can make."""
+    found = []
+    for text in texts:
+        try:
+            found.append(named(recipes.parse(text)))
+        except InputError:
+            continue
+    return found
+
+
+def named(recipe: Recipe) -> Recipe:
+    """A recipe whose name says which parameters differ from the defaults, and so never changes with its rivals."""
+    parts = []
+    for step in recipe.steps:
+        words = [step.name]
+        if step.name in registry.names("techniques"):
+            usual = msgspec.to_builtins(registry.load("techniques", step.name).Params())
+            words += [
+                f"{key.replace('_', '-')}-{_in_a_name(value)}"
+                for key, value in step.params.items()
+                if value != usual[key]
+            ]
+        parts.append("-".join(words))
+    return Recipe("+".join(parts), recipe.steps)
+
+
+def _in_a_name(value: Any) -> str:
+    """A value in the letters that names have."""
+    text = f"{value:g}" if isinstance(value, float) else str(value).lower()
+    return "".join(letter if (letter.isalnum() and letter.isascii()) or letter == "." else "-" for letter in text)
