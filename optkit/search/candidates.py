@@ -11,6 +11,7 @@ from optkit.errors import InputError
 from optkit.schema import Recipe
 from optkit.search import shares, tuned
 from optkit.search.probes import Known, text_of
+from optkit.store import digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +64,19 @@ def next_round(
     for stage, wanted in steps:
         missing = [recipe for recipe in wanted if text_of(recipe) not in tried]
         if missing:
-            return Round(stage, [named(recipe) for recipe in missing])
+            taken = {file.name for one in known for file in one.files}
+            return Round(stage, _apart([named(recipe) for recipe in missing], taken))
     return None
+
+
+def _apart(wanted: Sequence[Recipe], taken: set[str]) -> list[Recipe]:
+    """Recipes of which none has a name that another one has: two may have equal values of different parameters."""
+    found: list[Recipe] = []
+    for recipe in wanted:
+        others = taken | {one.name for one in found}
+        unlike = f"{recipe.name.rpartition('+')[0]}-{digest(recipe.steps)[:6]}+{recipe.precision.name}"
+        found.append(Recipe(unlike, recipe.steps) if recipe.name in others else recipe)
+    return found
 
 
 def _stages(given: Sequence[Recipe]) -> list[tuple[str, list[Recipe]]]:
@@ -102,17 +114,13 @@ def _valid(texts: Sequence[str]) -> list[Recipe]:
 
 
 def named(recipe: Recipe) -> Recipe:
-    """A recipe whose name says which parameters differ from the defaults, and so never changes with its rivals."""
+    """A recipe whose name has all values that are not the defaults, and so does not change with its rivals."""
     parts = []
     for step in recipe.steps:
         words = [step.name]
         if step.name in registry.names("techniques"):
             usual = msgspec.to_builtins(registry.load("techniques", step.name).Params())
-            words += [
-                f"{key.replace('_', '-')}-{_in_a_name(value)}"
-                for key, value in step.params.items()
-                if value != usual[key]
-            ]
+            words += [_in_a_name(value) for key, value in step.params.items() if value != usual[key]]
         parts.append("-".join(words))
     return Recipe("+".join(parts), recipe.steps)
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from optkit import recipes, registry
-from optkit.search.select import worst_factor
+from optkit.search.select import excess
 from optkit.search_record import TriedFile
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Known(Struct, frozen=True):
     def best(self) -> TriedFile | None:
         """Of its files the one that is nearest to all limits."""
         able = [one for one in self.files if one.state in {"within", "beyond"}]
-        return min(able, key=lambda one: (worst_factor(one), one.file_bytes or 0), default=None)
+        return min(able, key=lambda one: (excess(one), one.file_bytes or 0), default=None)
 
 
 class Probe(NamedTuple):

@@ -31,6 +31,7 @@ from optkit.search_record import SearchRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
     from optkit.pipeline.figures import Measured
     from optkit.pipeline.settings import Settings
     from optkit.search_record import TriedFile

@@ -32,8 +32,9 @@ class Choice(NamedTuple):
 def select(trials: Sequence[TriedFile], budget: Budget) -> Choice | None:
     """The file to deliver; ``None`` where none passed its checks.
 
-    Among files within all limits the best by what is preferred. Where there is none, the nearest: the one whose worst
-    limit is exceeded by the smallest factor; of equal ones the one with the smaller sum of factors, then the smaller.
+    Among files within all limits the best by what is preferred. Where there is none, the nearest: the one for which
+    the product of the factors by which it exceeds limits is the least (so that one limit alone cannot hide the others);
+    of equal ones the smaller.
     """
     able = [one for one in trials if one.state in {"within", "beyond"}]
     if not able:
@@ -46,32 +47,26 @@ def select(trials: Sequence[TriedFile], budget: Budget) -> Choice | None:
     if within:
         chosen = min(within, key=lambda one: (*_figures(one, budget.prefer), one.name, one.format))
         rule = (
-            f"Of {judged}, {len(within)} {'is' if len(within) == 1 else 'are'} within all limits ({names}) on validation "
-            f"data. Delivered is {_BEST[budget.prefer]}."
+            f"Of {judged}, {len(within)} {'is' if len(within) == 1 else 'are'} within all limits ({names}) on "
+            f"validation data. Delivered is {_BEST[budget.prefer]}."
         )
         return Choice(chosen, met=True, missed=[], rule=rule)
-    chosen = min(able, key=lambda one: (*_excess(one), *_figures(one, "size"), one.name, one.format))
+    chosen = min(able, key=lambda one: (excess(one), *_figures(one, "size"), one.name, one.format))
     missed = [
         missed_words(limit, standing)
         for limit, standing in zip(budget.limits, chosen.standings, strict=True)
         if not standing.met
     ]
     rule = (
-        f"Of {judged}, none is within all limits ({names}) on validation data. Delivered is the nearest: its worst limit "
-        "is exceeded by the smallest factor."
+        f"Of {judged}, none is within all limits ({names}) on validation data. Delivered is the nearest: the product "
+        "of the factors by which it exceeds limits is the smallest."
     )
     return Choice(chosen, met=False, missed=missed, rule=rule)
 
 
-def worst_factor(tried: TriedFile) -> float:
-    """The largest factor by which a limit is exceeded; 1 within all, infinite for what was not measured."""
-    return _excess(tried)[0]
-
-
-def _excess(tried: TriedFile) -> tuple[float, float]:
-    """Worst factor and sum of factors, of the limits that it is beyond."""
-    factors = [math.inf if one.factor is None else max(1.0, one.factor) for one in tried.standings]
-    return max(factors, default=1.0), sum(factors)
+def excess(tried: TriedFile) -> float:
+    """Product of the factors by which a file exceeds limits; 1 within all, infinite for what was not measured."""
+    return math.prod(math.inf if one.factor is None else max(1.0, one.factor) for one in tried.standings)
 
 
 def wrong(tried: TriedFile) -> float:

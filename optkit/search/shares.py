@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from optkit import recipes, registry
-from optkit.search.probes import Known, Probe, probes
+from optkit.search.probes import Known, Probe, params_of, probes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,16 +55,15 @@ def next_shares(found: Sequence[Probe], *, prefer: str, start: float) -> list[fl
     """
     if not found:
         return _apart([start, start / 4 if prefer != "accuracy" else start * 0.7])
+    if any(one.made and not one.small_enough and not one.good_enough for one in found):
+        # What is small enough is not good enough, and here it is neither: only training otherwise may help.
+        return []
     if prefer == "accuracy":
         good = [one.share for one in found if one.small_enough and one.made]
         low = max(good, default=LEAST)
         high = min((one.share for one in found if one.share > low and not one.small_enough), default=LARGEST)
     else:
         good = [one.share for one in found if one.good_enough]
-        too_large = [one.share for one in found if not one.small_enough and not one.good_enough]
-        if not good and too_large:
-            # What is small enough is not good enough, and larger ones are neither: training otherwise may help.
-            return []
         high = min(good, default=LARGEST)
         low = max((one.share for one in found if one.share < high and not one.good_enough), default=LEAST)
     if high / low <= NEAR:
@@ -84,6 +84,24 @@ def start_share(known: Sequence[Known], budget: Budget) -> float:
     weights = max(1.0, (whole.file_bytes - small.file_bytes) / 3)
     rest = max(0.0, small.file_bytes - weights)
     return min(LARGEST, max(LEAST, (limit.limit - rest) / weights * 0.97))
+
+
+def largest_share(known: Sequence[Known], budget: Budget) -> float:
+    """As ``start_share``, from the files of shrunk networks where there are some on both sides of the limit."""
+    limit, axis = budget.limit("size"), axis_of(budget)
+    sizes = sorted(
+        (float(params[axis]), float(best.file_bytes))
+        for one in known
+        if (params := params_of(one.recipe, "shrink")) is not None
+        and params.get(axis) is not None
+        and (best := one.best) is not None
+        and best.file_bytes
+    )
+    if limit is not None:
+        for (low, small), (high, large) in pairwise(sizes):
+            if small <= limit.limit < large:
+                return low + (high - low) * (limit.limit - small) / (large - small) * 0.98
+    return start_share(known, budget)
 
 
 def _apart(shares: Sequence[float]) -> list[float]:

@@ -87,18 +87,18 @@ def _space(known: Sequence[Known], budget: Budget) -> dict[str, Any]:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     found = probes(known, shares.axis_of(budget))
-    start = shares.start_share(known, budget)
+    start = shares.largest_share(known, budget)
     good = [one.share for one in found if one.good_enough and one.small_enough and one.made]
     small = [one.share for one in found if one.small_enough and one.made]
     if budget.prefer == "accuracy":
-        high = max(good or small, default=start) * 1.15
+        high = start if budget.limit("size") is not None else max(good or small, default=start) * 1.15
         low = high * 0.6
     elif good:
         low, high = min(good) / 3, min(good)
     else:
         # None is within the limits: as large as they allow, trained otherwise.
-        high = max(small, default=start) * 1.15
-        low = high / 2
+        high = start if budget.limit("size") is not None else max(small, default=start) * 1.15
+        low = high * 0.6
     low, high = max(shares.LEAST, low), min(shares.LARGEST, high)
     return {
         "share": FloatDistribution(min(low, high * 0.99), high, log=True),
