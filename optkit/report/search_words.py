@@ -134,7 +134,8 @@ def notes(record: SearchRecord) -> Sequence[str]:
     told += [
         (
             f"All files were judged on the same {record.validation:,} validation examples; what was chosen from "
-            "many by them looks a little better there than it is. The test set was read for the delivered file and fp32 alone."
+            "many by them looks a little better there than it is. The test set was read for the delivered file and "
+            "fp32 alone."
         ),
         f"The search ended because {record.stopped}.",
     ]

@@ -20,7 +20,7 @@ MICROSECONDS = {"us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1_000.0, "s": 1_000_000
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 # Under the bytes of the smallest file that an exporter writes, of one weight, slimmed: tests/e2e/test_search.py makes
 # it. Whatever the model is, its file is no smaller.
-LEAST_BYTES = {"tflite": 700, "onnx": 150}
+LEAST_BYTES = {"tflite": 350, "onnx": 90}
 # A call of a function that does nothing takes that long.
 LEAST_US = 0.1
 _AMOUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?|\.\d+)\s*(?P<unit>[^\d\s.]*)")

@@ -55,7 +55,7 @@ def next_round(
         missing = [recipe for recipe in wanted if text_of(recipe) not in tried]
         if missing:
             return Round(stage, missing)
-    if given or not _can_train(known):
+    if given or not _can_train(known) or _is_whole_within(known, budget):
         return None
     steps: list[tuple[str, list[Recipe]]] = [
         (SHRINK, shares.next_recipes(known, budget)),
@@ -100,6 +100,12 @@ def _can_train(known: Sequence[Known]) -> bool:
     """Whether recipes that train can be made of this model at all: a SavedModel, for one, cannot be trained."""
     trained = [one for one in known if one.stage == TRAINED]
     return not trained or any(file.state != "not made" for one in trained for file in one.files)
+
+
+def _is_whole_within(known: Sequence[Known], budget: Budget) -> bool:
+    """Whether the most accurate file is wanted and a whole network is within the limits: less of it is no better."""
+    within = any(file.state == "within" for one in known for file in one.files)
+    return budget.prefer == "accuracy" and within and all(one.stage in {CHEAP, TRAINED} for one in known)
 
 
 def _valid(texts: Sequence[str]) -> list[Recipe]:

@@ -76,14 +76,15 @@ def next_shares(found: Sequence[Probe], *, prefer: str, start: float) -> list[fl
 def start_share(known: Sequence[Known], budget: Budget) -> float:
     """The share of weights whose int8 file has about the size that is allowed; a half where no size is limited."""
     limit = budget.limit("size")
-    plain = {one.recipe: one.best for one in known if one.recipe in {"fp32", "int8"}}
-    whole, small = plain.get("fp32"), plain.get("int8")
-    if limit is None or whole is None or small is None or not whole.file_bytes or not small.file_bytes:
-        return 0.5
-    # A weight takes four bytes and one: of two files of the same network that leaves what is no weight.
-    weights = max(1.0, (whole.file_bytes - small.file_bytes) / 3)
-    rest = max(0.0, small.file_bytes - weights)
-    return min(LARGEST, max(LEAST, (limit.limit - rest) / weights * 0.97))
+    sizes = {(one.name, one.format): one.file_bytes for known_one in known for one in known_one.files if one.file_bytes}
+    for (name, file_format), small in sizes.items():
+        if limit is not None and name == "int8" and ("fp32", file_format) in sizes:
+            whole = sizes["fp32", file_format]
+            # A weight takes four bytes and one: of two files of the same network that leaves what is no weight.
+            weights = max(1.0, (whole - small) / 3)
+            rest = max(0.0, small - weights)
+            return min(LARGEST, max(LEAST, (limit.limit - rest) / weights * 0.97))
+    return 0.5
 
 
 def largest_share(known: Sequence[Known], budget: Budget) -> float:
