@@ -59,7 +59,7 @@ def markdown(record: SearchRecord | None) -> list[str]:
     rows = [
         [f"**{escaped(cells[0])}** (delivered)" if search_words.is_delivered(record, one) else escaped(cells[0])]
         + [escaped(cell) for cell in cells[1:]]
-        + ["yes" if one.on_front else "", f"`{one.recipe}`", escaped(one.reason)]
+        + ["yes" if one.on_front else "", escaped(one.recipe), escaped(one.reason)]
         for one, cells in search_words.rows(record)
     ]
     limits = [f"- {escaped(search_words.limit_words(one))}: {escaped(one.what)}" for one in record.limits]
