@@ -11,7 +11,7 @@ import msgspec
 
 from optkit import data, environment, recipes, store
 from optkit.data._inputs import form_in, size_of
-from optkit.errors import InputError
+from optkit.errors import InputError, nearest
 from optkit.pipeline import figures, jobs, outputs
 from optkit.pipeline.calibration import check_calibration, data_digest
 from optkit.pipeline.plan import make_plan
@@ -67,6 +67,9 @@ def compress_within(
         InputError: Something given cannot be used, or no file could be within the limits; nothing was done.
         EnvironmentFailedError: A full disk, a killed worker; what was finished is kept.
     """
+    for name in budget:
+        if name not in BUDGET:
+            raise InputError(f"unknown limit {name!r}: {nearest(name, list(BUDGET))}")
     chosen, named = resolve(settings, recipe_arguments)
     given = [one for one in named if not _is_added(one, recipe_arguments)] if recipe_arguments else []
     chosen = _slim(chosen)

@@ -81,7 +81,9 @@ def test_of_a_long_search_the_screen_shows_the_front() -> None:
 def test_names_from_outside_cannot_become_markup() -> None:
     hostile = "<script>alert(1)</script>|`x`"
     record = sample_search(stopped=hostile, cpu_model=hostile)
-    record = msgspec.structs.replace(record, trials=[tried(hostile, 9, 0.0, 1.0, reason=hostile, recipe=hostile)])
+    record = msgspec.structs.replace(
+        record, trials=[tried(hostile, 9, 0.0, 1.0, reason=hostile, recipe=hostile, stage=hostile)]
+    )
     assert "<script>alert(1)" not in page.render(searched_report(record))
     Page(page.render(searched_report(record)))
     assert "<script>alert(1)" not in markdown.render(searched_report(record))
