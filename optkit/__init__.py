@@ -1,8 +1,7 @@
 """optkit: compress Keras models, prove and measure every file, and say which one to ship.
 
-``optkit.compress(...)`` and ``optkit.train(...)`` are the commands from Python and return their records;
-``optkit.compress_within({"max_size": "20KB"}, ...)`` is the first of them with limits. Importing this package loads
-neither numpy nor TensorFlow.
+``optkit.compress(...)`` and ``optkit.train(...)`` are the commands from Python and return their records. Importing this
+package loads neither numpy nor TensorFlow.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optkit.pipeline.run import compress
     from optkit.pipeline.train_run import train
-    from optkit.search.run import compress_within
 
-__all__ = ["__version__", "compress", "compress_within", "train"]
+__all__ = ["__version__", "compress", "train"]
 
 # From 1.29 on ONNX Runtime sends names and hashes of the models that it opens to its maker, and keeps a device id in
 # the user's home folder, unless this is set before it is imported. What optkit measures stays here.
@@ -27,10 +25,6 @@ def __getattr__(name: str) -> Any:  # a module attribute may be anything
         from optkit.pipeline.run import compress
 
         return compress
-    if name == "compress_within":
-        from optkit.search.run import compress_within
-
-        return compress_within
     if name == "train":
         from optkit.pipeline.train_run import train
 

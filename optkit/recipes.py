@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import tomllib
@@ -32,6 +33,8 @@ STANDARD = (
     "prune+qat+int8",
     "prune+cluster+qat+int8",
 )
+# Of a parameter in a variant's name, which is a file's name.
+_LONGEST_VALUE = 40
 # Few images make few steps: more epochs let pruning and rounding settle.
 QUICK = ("fp32", "int8", "prune:epochs=5+int8", "qat:epochs=2+int8")
 
@@ -109,7 +112,7 @@ def check(steps: Sequence[Step], text: str) -> Recipe:
     if steps[-1].params:
         raise InputError(f"recipe {text!r}: the precision {steps[-1].name!r} takes no parameters")
     filled = [_fill(step, text) for step in steps[:-1]]
-    _check_order(filled, text)
+    _check_order(filled, steps[-1].name, text)
     return Recipe("+".join(step.name for step in steps), (*filled, Step(steps[-1].name)))
 
 
@@ -146,9 +149,19 @@ def refusal(error: msgspec.ValidationError, given: Mapping[str, Any], record: ty
     return f"{field.replace('_', '-')} expects {expected}, found {given[field]!r}"
 
 
-def _check_order(steps: Sequence[Step], text: str) -> None:
-    """A step may say which steps it cannot follow: pruning after clustering would break the clusters."""
+def _check_order(steps: Sequence[Step], precision: str, text: str) -> None:
+    """A step may say which steps it cannot follow: pruning after clustering would break the clusters.
+
+    One that prepares the weights for a precision must be the last before it.
+    """
     for index, step in enumerate(steps):
+        wanted = getattr(registry.load("techniques", step.name), "LAST_BEFORE", None)
+        if wanted is not None and (index + 1 < len(steps) or precision not in wanted):
+            after = steps[index + 1].name if index + 1 < len(steps) else precision
+            raise InputError(
+                f"recipe {text!r}: {step.name} expects to be the last step before one of {', '.join(wanted)}, found "
+                f"{after} after it; for example {step.name}+{wanted[0]}"
+            )
         before = {earlier.name for earlier in steps[:index]}
         refused = before & set(getattr(registry.load("techniques", step.name), "NOT_AFTER", {}))
         for name in sorted(refused):
@@ -231,6 +244,13 @@ def _toml(value: object) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
+def _in_a_name(value: object) -> str:
+    """A parameter's value as a part of a file's name; of texts that cannot be one, enough to tell them apart."""
+    text = str(value).lower()
+    kept = re.sub(r"[^a-z0-9.-]+", "-", text).strip("-.")[:_LONGEST_VALUE]
+    return text if kept == text else f"{kept}-{hashlib.sha256(str(value).encode()).hexdigest()[:6]}".strip("-")
+
+
 def name_apart(recipes: Sequence[Recipe]) -> list[Recipe]:
     """Drop exact repeats and append the values that differ where two recipes share a name (``prune-0.5+int8``)."""
     unique: list[Recipe] = []
@@ -247,9 +267,9 @@ def name_apart(recipes: Sequence[Recipe]) -> list[Recipe]:
         parts = []
         for index, step in enumerate(recipe.steps):
             differing = [
-                str(value).lower()
+                _in_a_name(value)
                 for key, value in step.params.items()
-                if any(rival.steps[index].params.get(key) != value for rival in rivals)
+                if value is not None and any(rival.steps[index].params.get(key) != value for rival in rivals)
             ]
             parts.append("-".join([step.name, *differing]))
         named.append(Recipe("+".join(parts), recipe.steps))

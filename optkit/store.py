@@ -21,7 +21,7 @@ import msgspec
 from optkit.errors import EnvironmentFailedError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 TEMPORARY_PREFIX = ".optkit-tmp-"
 LOCK_NAME = ".lock"
@@ -173,19 +173,25 @@ def prepare_folder(folder: Path, names: Sequence[str] = FOLDERS) -> None:
         ) from error
 
 
-def check_can_write(file: Path, option: str) -> None:
-    """Stop before any work when a file that is to be written in the end cannot be.
+def check_can_write(file: Path, option: str, inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Stop before any work when a file that is to be written in the end cannot be, or must not.
 
     Args:
         file: The file, whose folder must be there.
         option: What the user gave it with.
+        inputs: What the command reads.
 
     Raises:
-        InputError: It is a folder, or its folder is missing or cannot be written.
+        InputError: It is a folder, a device or an input, or its folder is missing or cannot be written.
     """
     folder = file.absolute().parent
     try:
         found = "a folder" if file.is_dir() else "" if folder.is_dir() else "no such folder"
+        if not found and file.exists():
+            # A file takes the place of what is there: of a device too, where the user may do that.
+            found = "" if file.is_file() else "a pipe or a device (- is the screen)"
+            if any(os.path.exists(one) and file.samefile(one) for one in inputs):  # noqa: PTH110
+                found = "what is to be read"
         if not found:
             probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
             probe.write_bytes(b"")

@@ -27,7 +27,7 @@ def techniques() -> str:
     for name in registry.names("techniques"):
         module = registry.load("techniques", name)
         shown = ", ".join(f"`{text}`" for text in parameters(name)).replace("|", "\\|")
-        rows.append(f"| `{name}` | {module.SUMMARY} | {shown} | {module.SOURCE} |")
+        rows.append(f"| `{name}` | {module.SUMMARY} | {shown or 'none'} | {module.SOURCE} |")
     return "\n".join(rows) + "\n"
 
 
@@ -98,6 +98,18 @@ def augmentation() -> str:
     return _promises(("augmentation",))
 
 
+def slim() -> str:
+    """Markdown table of what slimming saves, from the committed run."""
+    result = json.loads((RESULTS / "slim.json").read_text(encoding="utf-8"))
+    rows = ["| file | bytes | slim | | gzip | slim |", "|---|--:|--:|--:|--:|--:|"]
+    for name, record in result["records"].items():
+        before, after = record["file_bytes_before"], record["file_bytes_after"]
+        gzip = f"{record['gzip_bytes_before']:,} | {record['gzip_bytes_after']:,}"
+        shown = "`int8.tflite` with `--merge-scales`" if record["merge"] else f"`{name}`"
+        rows.append(f"| {shown} | {before:,} | {after:,} | −{1 - after / before:.0%} | {gzip} |")
+    return "\n".join(rows) + "\n"
+
+
 def _promises(benchmarks: tuple[str, ...]) -> str:
     """Markdown table of figures with what was promised."""
     rows = ["| `scripts/bench` | figure | measured | promised |", "|---|---|--:|--:|"]
@@ -156,6 +168,7 @@ SECTIONS = {
     "right": right,
     "safe": safe,
     "augmentation": augmentation,
+    "slim": slim,
     "peers": peers,
     "lessons": lessons,
     "standard": standard,

@@ -66,7 +66,7 @@ def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **
     given = options | preprocessing.settings(options)
     target = None if json_path in {None, "-"} else Path(str(json_path))
     if target is not None:
-        store.check_can_write(target, "--json")
+        store.check_can_write(target, "--json", (*files, options["data"] or ""))
     with _log(out) as log:
         with Display() as display:
             report = benchmark(

@@ -50,7 +50,7 @@ def command(
         raise InputError(f"--first expects a number of at least 0, found {first}")
     target_file = None if json_path in {None, "-"} else Path(str(json_path))
     if target_file is not None:
-        store.check_can_write(target_file, "--json")
+        store.check_can_write(target_file, "--json", (a, b, source))
     spec = DataSpec(source, preprocessing=preprocessing.declared(fed), target=target)
     with Console(stderr=True).status("Reading") as status:
         found = diff(

@@ -25,7 +25,7 @@ def command(file: Path, *, show_all: bool, json_path: str | None) -> None:
 
     target = None if json_path in {None, "-"} else Path(str(json_path))
     if target is not None:
-        store.check_can_write(target, "--json")
+        store.check_can_write(target, "--json", (file,))
     found = inspect(file)
     if json_path == "-":
         click.echo(inspection.to_json(found).decode(), nl=False)

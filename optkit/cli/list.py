@@ -29,7 +29,7 @@ def describe(kind: str, name: str) -> list[str]:
     module = registry.load(kind, name)
     lines = [f"  {name}", *_wrapped(module.SUMMARY)]
     if kind == "techniques":
-        lines += _wrapped("parameters: " + ", ".join(parameters(name)))
+        lines += _wrapped("parameters: " + (", ".join(parameters(name)) or "none"))
     if kind == "exporters":
         lines += [line for key, text in module.PRECISIONS.items() for line in _wrapped(f"{key}: {text}")]
     return lines + _wrapped(f"source: {module.SOURCE}")
@@ -45,8 +45,8 @@ def parameters(technique: str) -> list[str]:
     shown = []
     for field, default in defaults.items():
         schema = msgspec.json.schema(hints[field])
-        # What may be left out is a number or nothing: its limits are the number's.
-        schema = next((one for one in schema.get("anyOf", ()) if one["type"] == "number"), schema)
+        # A parameter that may be left out is one of several kinds.
+        schema |= next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), {})
         choices = schema.get("enum") or get_args(hints[field]) if "enum" in schema else None
         limits = [
             f"{sign} {schema[key]:g}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
 import signal
 import sys
 from typing import Any, NoReturn
 
 import click
 
-from optkit.errors import EnvironmentFailedError, InternalError, OptkitError, nearest, without_control
+from optkit.errors import EnvironmentFailedError, InputError, InternalError, OptkitError, nearest, without_control
 
 COMMANDS = {
     "compress": "Compress a model in every standard way, prove and measure each file, recommend one.",
@@ -58,8 +59,8 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None: 
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done; 1 a compare condition is broken; 2 bad input, nothing done; 3 no file is within all "
-    "limits, the nearest is delivered; 4 some files failed, the others are there; 5 the environment failed midway; 70 "
-    "internal error, the log is named; 130 and 143 interrupted.",
+    "limits, the nearest is delivered; 4 some files failed, the others are there (slim: the copy answers otherwise); "
+    "5 the environment failed midway; 70 internal error, the log is named; 130 and 143 interrupted.",
 )
 @click.option(
     "--version",
@@ -95,6 +96,39 @@ def _in_one_line(error: click.ClickException) -> str:
     return message if context is None else f"{message}; see {context.command_path} --help"
 
 
+def _line(error: Exception) -> str:
+    """An error's message on one line: names of files may have line breaks, and some libraries' reasons have."""
+    return without_control(" ".join(str(error).splitlines()))
+
+
+def _check_words() -> None:
+    """Refuse words that are no text: they could not be written into a report.
+
+    Raises:
+        InputError: A word or the current folder is not in the encoding of the system.
+    """
+    import os
+
+    try:
+        words = [os.getcwd(), *sys.argv[1:]]  # noqa: PTH109  # Path costs more than all of this
+    except OSError as error:
+        raise InputError(f"expected to be run in a folder, found none: {error.strerror}; go to another one") from error
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"expected names in {sys.getfilesystemencoding()}, found {ascii(word)[:200]}; rename the file or folder"
+            ) from None
+
+
+def _show_what_can_be_shown() -> None:
+    """Where the terminal's encoding lacks a sign, ? takes its place."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _point_at_log(error: Exception) -> None:
     """Name the log that has the traceback, where a run had one open."""
     for note in getattr(error, "__notes__", []):
@@ -104,7 +138,9 @@ def _point_at_log(error: Exception) -> None:
 def main() -> NoReturn:
     """Entry point: run a command and turn errors into one line and an exit code."""
     signal.signal(signal.SIGTERM, _terminate)
+    _show_what_can_be_shown()
     try:
+        _check_words()
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as done:
@@ -119,7 +155,7 @@ def main() -> NoReturn:
         click.echo(f"Terminated: {_after_interrupt()}", err=True)
         sys.exit(143)
     except OptkitError as error:
-        click.echo(f"Error: {without_control(str(error))}", err=True)
+        click.echo(f"Error: {_line(error)}", err=True)
         if error.exit_code == InternalError.exit_code:
             _point_at_log(error)
         sys.exit(error.exit_code)
@@ -127,11 +163,11 @@ def main() -> NoReturn:
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:
-        click.echo(f"Error: the system refused: {without_control(str(error))}", err=True)
+        click.echo(f"Error: the system refused: {_line(error)}", err=True)
         _point_at_log(error)
         sys.exit(EnvironmentFailedError.exit_code)
     except Exception as error:  # noqa: BLE001  # the last resort: one line, not a traceback
-        click.echo(f"Internal error: {type(error).__name__}: {without_control(str(error))}", err=True)
+        click.echo(f"Internal error: {type(error).__name__}: {_line(error)}", err=True)
         _point_at_log(error)
         sys.exit(InternalError.exit_code)
 

@@ -44,7 +44,7 @@ def command(
 
     target = None if json_path in {None, "-"} else Path(str(json_path))
     if target is not None:
-        store.check_can_write(target, "--json")
+        store.check_can_write(target, "--json", (file, *images))
     found = predict(
         file,
         images,

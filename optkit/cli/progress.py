@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from optkit.pipeline.progress import Event
 
 VERBS = {
+    "import": "Reading",
     "train": "Training",
     "judge": "Judging",
     "export": "Exporting",

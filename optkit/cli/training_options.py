@@ -153,11 +153,16 @@ def settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the options that were given, with lists read.
 
     Raises:
-        InputError: A list of numbers cannot be read.
+        InputError: A list of numbers cannot be read, or one of layers is empty.
     """
     from optkit.data._preprocessing import read_numbers
+    from optkit.errors import InputError
 
     found = {name: given[name] for name in NAMES if given[name] is not None}
     if "layers" in found:
         found["layers"] = [words.strip() for words in found["layers"].split(",") if words.strip()]
+        if not found["layers"]:
+            raise InputError(
+                "--layers expects layers such as flatten,dense:128, found none; name some, or leave it out"
+            )
     return found | {name: read_numbers(f"--{name}", found[name]) for name in ("mean", "std") if name in found}

@@ -152,7 +152,12 @@ def _stamp(spec: DataSpec) -> tuple[int, int] | None:
 def _whole(spec: DataSpec, _: tuple[int, int] | None) -> Dataset:
     import numpy as np
 
-    dataset: Dataset = source(spec.source).load(spec)
+    from optkit.data import _checks
+
+    module = source(spec.source)
+    check_target(spec, module)
+    dataset: Dataset = module.load(spec)
+    _checks.check_preprocessing(dataset.train.images, dataset.preprocessing)
     if spec.calibration is not None:
         dataset = replace(dataset, calibration_images=_calibration_images(spec, dataset))
     # One copy serves everyone in this process and in its forked workers.
@@ -189,6 +194,19 @@ def source(name: str) -> ModuleType:
         f"--data expects a data set or your own file or folder (.npz, .npy, .csv, pictures), found {name[:200]!r}, "
         f"{found}: {nearest(name[:200], built_in)}"
     )
+
+
+def check_target(spec: DataSpec, module: ModuleType) -> None:
+    """Refuse a column of labels where the source has no columns.
+
+    Raises:
+        InputError: As said.
+    """
+    if spec.target is not None and not getattr(module, "HAS_COLUMNS", False):
+        raise InputError(
+            f"--target names a column of a table, and --data {spec.source[:200]} is none (.csv, or a folder with "
+            "train.csv and test.csv); leave it out"
+        )
 
 
 def _calibration_images(spec: DataSpec, dataset: Dataset) -> Examples:

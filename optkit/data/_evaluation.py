@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from optkit.data import DataSpec, source, to_real
+from optkit.data import DataSpec, check_target, source, to_real
 from optkit.errors import InputError
 from optkit.problem import Preprocessing
 
@@ -69,6 +69,7 @@ def load_evaluation(spec: DataSpec | str) -> Evaluation:
     """
     spec = DataSpec(spec) if isinstance(spec, str) else spec
     module = source(spec.source)
+    check_target(spec, module)
     if not hasattr(module, "read"):
         dataset = module.load(spec)
         test, validation = (Labelled(part.images, part.labels) for part in (dataset.test, dataset.validation))

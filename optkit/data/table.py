@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "FILE.csv, which is split, or FOLDER with train.csv and test.csv; labels in the last column or in --target"
 SOURCE = "RFC 4180, UTF-8; commas, semicolons or tabs; the line with names is optional"
+# Whether --target can name the labels.
+HAS_COLUMNS = True
 LAYOUT = "give one .csv file to have it split, or a folder with train.csv and test.csv"
 _SUFFIXES = (".csv", ".tsv")
 _VALIDATION = ("val", "validation", "valid")

@@ -174,9 +174,6 @@ def _convert(model: Any, configure: Callable[[Any], None] = lambda _converter: N
         content = bytes(converter.convert())
     except ConverterError as error:
         raise InputError(_unsupported_operators(error, layer_names(model))) from error
-    except RuntimeError as error:
-        # What the 16-bit quantizer does not know is no ConverterError.
-        raise InputError(f"TensorFlow's converter refused the model: {' '.join(str(error).split())[:300]}") from error
     if not converter.saved_model_dir:
         # Where it cannot write the model to a temporary folder, the converter goes another way without a word, and the
         # file comes out otherwise (with a fixed batch, for one).

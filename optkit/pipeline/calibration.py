@@ -20,8 +20,13 @@ COMPARED = 500
 COMPARED_BYTES = 128 << 20
 
 
-def check_calibration(dataset: Dataset, settings: Settings) -> list[str]:
+def check_calibration(dataset: Dataset, settings: Settings, *, int8: bool) -> list[str]:
     """Whether the calibration data are fit: enough of them, none of the test data, like the training data.
+
+    Args:
+        dataset: All data.
+        settings: Of the run.
+        int8: Whether files with an int8 input are made.
 
     Returns:
         Warnings.
@@ -29,7 +34,7 @@ def check_calibration(dataset: Dataset, settings: Settings) -> list[str]:
     Raises:
         InputError: They are not, with what cures it.
     """
-    from optkit.verify import data_range
+    from optkit.verify import column_ranges, data_range
 
     own = dataset.calibration_images
     there = len(dataset.train.labels) if own is None else len(own)
@@ -47,12 +52,13 @@ def check_calibration(dataset: Dataset, settings: Settings) -> list[str]:
             f"{len(chosen)} calibration images where {settings.calibration_count} are wanted: there are no more; "
             "ranges of activations are less sure"
         )
-    train = dataset.real(dataset.train.images[dataset.calibration[:compared]])
     source = settings.calibration or f"from the training part of {dataset.name}"
-    inputs = parts(train)
-    for name, own_values in parts(dataset.real(chosen[:])).items():
+    inputs = parts(dataset.real(dataset.train.images[dataset.calibration[:compared]]))
+    for name, real in parts(dataset.real(chosen[:])).items():
+        if int8:
+            warnings += column_ranges.judge_columns(real)
         warnings += data_range.judge_calibration(
-            own_values,
+            real,
             inputs[name],
             source=f"{source}, input {name!r}" if name else source,
             allowed="range" in settings.allow,

@@ -74,7 +74,8 @@ def compare(
     if strict and not conditions:
         raise InputError("--strict says what becomes of conditions that cannot be decided; give --fail-on with it")
     if json_out is not None:
-        store.check_can_write(Path(json_out), "--json")
+        reports = (one / "report.json" if one.is_dir() else one for one in (Path(old), Path(new)))
+        store.check_can_write(Path(json_out), "--json", reports)
     before, after = _load(Path(old), "OLD"), _load(Path(new), "NEW")
     again: dict[tuple[str, str], Remeasured] = {}
     warnings: list[str] = []

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,8 +22,11 @@ from optkit.problem import Task
 from optkit.verify import data_range
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from optkit.data import Dataset
     from optkit.data._inputs import Form
+    from optkit.keras_models.importing import Imported
     from optkit.problem import Outputs
     from optkit.workers import Tell
 
@@ -49,15 +52,53 @@ def import_model(
         InputError: The model cannot be read, the data are not for it, or are scaled otherwise than its training data
             were.
     """
-    from optkit import keras_models
-    from optkit.data import check_outputs
-    from optkit.keras_models import importing, lookup, outputs
     from optkit.training import configure_tensorflow
 
     started = time.perf_counter()
     wanted = msgspec.convert(settings, Settings)
     configure_tensorflow(wanted.seed, threads=threads)
     dataset = data.load(wanted.data_spec, train_samples=wanted.train_samples)
+    taken = take_in(wanted, dataset)
+    result = first_result(taken.model, taken.task) | {
+        "post_training_only": taken.imported.post_training_only,
+        "source": taken.imported.source,
+        "difference": taken.imported.difference,
+        "warnings": taken.warnings,
+    }
+    finish_model(Path(folder), key, name, taken.model, dataset, started=started, result=result)
+
+
+class Taken(NamedTuple):
+    """A model that was read and fits the data.
+
+    Attributes:
+        model: The tf_keras model with one input and one output.
+        task: What its outputs stand for.
+        imported: How it was read.
+        warnings: What is doubtful.
+    """
+
+    model: Any
+    task: Task
+    imported: Imported
+    warnings: list[str]
+
+
+def take_in(wanted: Settings, dataset: Dataset, expected: Callable[[Task], None] | None = None) -> Taken:
+    """Read the model that the settings name, see what its outputs are and whether the data fit.
+
+    Args:
+        wanted: Of the run; ``model`` is what is read.
+        dataset: What it is to answer.
+        expected: Raises where the outputs are others than are needed, before they are judged.
+
+    Raises:
+        InputError: See ``import_model``.
+    """
+    from optkit import keras_models
+    from optkit.data import check_outputs
+    from optkit.keras_models import importing, lookup, outputs
+
     imported = importing.import_model(
         Path(wanted.model or ""),
         baseline=wanted.baseline,
@@ -88,6 +129,8 @@ def import_model(
         lookup.check_numbers(layers, *reach[port if len(model.inputs) > 1 else ""], wanted.data)
     answered = keras_models.outputs_of(model, dataset.real(raw, form))
     task = _task(dataset, answered, outputs.output_kind(model), wanted)
+    if expected is not None:
+        expected(task)
     check_outputs(dataset, task.size if task.kind == "multiclass" else max(2, task.classes))
     warnings = data_range.judge_answers(answered, labels, task, dataset.class_names, source=dataset.name)
     # Numbers that a model looks up, such as those of words, are not to be scaled; nor are those of several inputs,
@@ -101,13 +144,7 @@ def import_model(
             dataset.preprocessing,
             allowed="range" in wanted.allow,
         )
-    result = first_result(model, task) | {
-        "post_training_only": imported.post_training_only,
-        "source": imported.source,
-        "difference": imported.difference,
-        "warnings": [*left_out, *warnings, *imported.notes],
-    }
-    finish_model(Path(folder), key, name, model, dataset, started=started, result=result)
+    return Taken(model, task, imported, [*left_out, *warnings, *imported.notes])
 
 
 def _reach(dataset: Dataset) -> dict[str, tuple[float, float]]:
@@ -183,6 +220,11 @@ def _task(dataset: Dataset, answered: np.ndarray, kind: str | None, settings: Se
                 "regression of one value"
             )
         return Task("regression", "values", 1, settings.metrics)
+    if size == 1 and dataset.classes > 2:
+        raise InputError(
+            f"the labels of {settings.data} are whole numbers, which are {dataset.classes} classes, and the model has "
+            "one output; write values to predict with a decimal point (24.0), or give the labels of two classes"
+        )
     outputs: Outputs
     if kind == "sigmoid":
         outputs = "sigmoids"

@@ -14,19 +14,20 @@ from optkit.errors import EnvironmentFailedError, InputError, UnreachableError
 from optkit.pipeline.plan import BASELINE
 from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
 from optkit.schema import Skipped
+from optkit.techniques import BASELINE_TEACHER
 from optkit.workers import Failure, Job, Workers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from optkit.data import Dataset
-    from optkit.pipeline.plan import FileStage, ModelStage, Plan
+    from optkit.pipeline.plan import FileStage, ModelStage, Plan, TeacherStage
     from optkit.pipeline.progress import Schedule
     from optkit.pipeline.settings import Settings
 
 LOG = logging.getLogger("optkit")
 # Seconds that stages took on two cores for LeNet-5: only their ratios matter, for the time left.
-EPOCH_SECONDS = {"baseline": 8.0, "finetune": 8.0, "prune": 11.0, "cluster": 17.0, "qat": 14.0}
+EPOCH_SECONDS = {"baseline": 8.0, "finetune": 8.0, "prune": 11.0, "cluster": 17.0, "qat": 14.0, "distill": 12.0}
 TRACE_SECONDS = 4.0
 EXPORT_SECONDS = 3.0
 CHECK_SECONDS = 4.0
@@ -94,9 +95,10 @@ def make(
         if message["event"] == "failed":
             failure = Failure(message["kind"], message["message"], message["exit_code"])
             error = workers.as_error(job.name, failure)
-            # A goal that cannot be reached is refused, not left out: the user asked for it by name.
+            # What all else builds on, what the user named by its path, and a goal that cannot be reached: it was asked
+            # for by name, so that it is refused and not left out.
             ends = (EnvironmentFailedError, UnreachableError) if goals_end_it else EnvironmentFailedError
-            if name == BASELINE or isinstance(error, ends):
+            if name == BASELINE or phase == "import" or isinstance(error, ends):
                 raise error
 
     if not missing:
@@ -126,8 +128,10 @@ def expected_seconds(plan: Plan, dataset: Dataset) -> Costs:
             cost = EPOCH_SECONDS["baseline"]
         else:
             step = model.steps[-1]
-            epochs, cost = step.params["epochs"], EPOCH_SECONDS.get(step.name, EPOCH_SECONDS["finetune"])
+            epochs, cost = step.params.get("epochs", 0), EPOCH_SECONDS.get(step.name, EPOCH_SECONDS["finetune"])
         expected["train", model.name] = TRACE_SECONDS + epochs * cost * share
+    for teacher in plan.teachers:
+        expected["import", teacher.name] = TRACE_SECONDS
     for file in plan.files:
         expected["export", _file_name(file)] = EXPORT_SECONDS / _cores()
         expected["check", _file_name(file)] = CHECK_SECONDS / _cores()
@@ -148,7 +152,9 @@ def _jobs(plan: Plan, folder: Path, costs: Costs, example_values: int) -> dict[s
     baseline, *others = plan.models
     # What others wait for longest goes first.
     others.sort(key=lambda model: -_path_seconds(plan, model, costs))
-    jobs = [_model_job(plan, model, common)._replace(example_values=example_values) for model in (baseline, *others)]
+    jobs = [_teacher_job(plan, teacher, common) for teacher in plan.teachers]
+    jobs += [_model_job(plan, model, common) for model in (baseline, *others)]
+    jobs = [job._replace(example_values=example_values) for job in jobs]
     for file in plan.files:
         model = plan.model(file.model)
         own = {
@@ -167,21 +173,32 @@ def _jobs(plan: Plan, folder: Path, costs: Costs, example_values: int) -> dict[s
     return {job.name: job for job in jobs}
 
 
+def _teacher_job(plan: Plan, teacher: TeacherStage, common: dict[str, Any]) -> Job:
+    """Before anything is trained; a model of the user's own is only read, and says what its teachers must answer."""
+    own = {"key": teacher.key, "path": teacher.name, "baseline_key": plan.models[0].key}
+    after = () if plan.settings.model is None else (f"train {BASELINE}",)
+    function = "optkit.pipeline.teachers:import_teacher"
+    return Job(f"import {teacher.name}", function, common | own, after, opens=teacher.name)
+
+
 def _model_job(plan: Plan, model: ModelStage, common: dict[str, Any]) -> Job:
-    own = {"key": model.key, "name": model.name}
+    own: dict[str, Any] = {"key": model.key, "name": model.name}
     if model.parent is None:
         arguments = common | own | {"threads": _cores()}
         given = plan.settings.model is not None
         function = "optkit.pipeline.importing:import_model" if given else "optkit.pipeline.stages:train_baseline"
-        return Job(f"train {model.name}", function, arguments, (), _cores(), opens=plan.settings.model or "")
+        after = () if given else tuple(f"import {teacher.name}" for teacher in plan.teachers)
+        return Job(f"train {model.name}", function, arguments, after, _cores(), opens=plan.settings.model or "")
     threads = max(1, _cores() // TRAINED_AT_ONCE)
     parent = plan.model(model.parent)
     own |= {"parent_key": parent.key, "parent_name": parent.name, "steps": msgspec.to_builtins(model.steps)}
+    own["teachers"] = model.teachers
+    learned_from = tuple(f"import {name}" for name in model.teachers if name != BASELINE_TEACHER)
     return Job(
         f"train {model.name}",
         "optkit.pipeline.stages:apply_technique",
         common | own | {"threads": threads},
-        after=(f"train {model.parent}",),
+        after=(f"train {model.parent}", *learned_from),
         threads=threads,
     )
 

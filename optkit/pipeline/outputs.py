@@ -280,7 +280,9 @@ def _explained(variant: Variant, variants: list[Variant], folder: Path, measured
 
 def _warnings(run: Finished, first: StageRecord) -> list[str]:
     plan, folder, settings = run.plan, run.folder, run.plan.settings
-    found = [*run.dataset.warnings, *run.warnings, *first.result.get("warnings", []), *run.measured.warnings]
+    records = [first, *(kept.record(folder, teacher.key) for teacher in plan.teachers)]
+    of_models = [warning for record in records for warning in record.result.get("warnings", [])]
+    found = [*run.dataset.warnings, *run.warnings, *of_models, *run.measured.warnings]
     if first.result["post_training_only"] is not None:
         found.append(f"what needs training was left out: {first.result['post_training_only']}")
     if settings.quick:

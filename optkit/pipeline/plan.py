@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from optkit import registry
 from optkit.schema import Recipe, Skipped, Step
 from optkit.store import digest, sha256_path, source_digest
+from optkit.techniques import BASELINE_TEACHER, teachers_of
 
 if TYPE_CHECKING:
     from optkit.pipeline.settings import Settings
@@ -32,6 +33,7 @@ TRAINING_SOURCES = (
     "verify/data_range.py",
     "pipeline/stages.py",
     "pipeline/importing.py",
+    "pipeline/teachers.py",
     "pipeline/chosen_output.py",
     "pipeline/building.py",
     "pipeline/train_settings.py",
@@ -59,12 +61,20 @@ MEASURE_SOURCES = ("measure", "runtimes", "readback", "tflite_schema.py", "stati
 
 
 class ModelStage(NamedTuple):
-    """A model to train: the baseline, or a technique applied to its parent."""
+    """A model to train: the baseline, or a technique applied to its parent, with the keys of what teaches it."""
 
     name: str
     key: str
     parent: str | None
     steps: tuple[Step, ...]
+    teachers: dict[str, str]
+
+
+class TeacherStage(NamedTuple):
+    """A Keras file to take in, because a technique learns from it; ``name`` is its path."""
+
+    name: str
+    key: str
 
 
 class FileStage(NamedTuple):
@@ -86,6 +96,7 @@ class Plan(NamedTuple):
     models: list[ModelStage]
     files: list[FileStage]
     skipped: list[Skipped]
+    teachers: list[TeacherStage]
     parts: tuple[str, ...] = ALL_PARTS
 
     def model(self, name: str) -> ModelStage:
@@ -124,18 +135,28 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str, parts
             "code": source_digest(TRAINING_SOURCES),
         }
     )
-    models = [ModelStage(BASELINE, root, None, ())]
+    models = [ModelStage(BASELINE, root, None, (), {})]
     files, skipped = [], []
+    teachers = {BASELINE_TEACHER: root}
     for recipe in recipes:
         parent = models[0]
         for index, step in enumerate(recipe.techniques):
-            key = digest({"parent": parent.key, "step": step, "skip_layers": settings.skip_layers})
+            named = teachers_of(step)
+            for path in named:
+                if path not in teachers:
+                    teachers[path] = _teacher_key(path, root, settings)
+            known_as = {path: teachers[path] for path in named}
+            # By what they are: the names are in the step.
+            needed: dict[str, Any] = {"teachers": list(known_as.values())} if named else {}
+            if getattr(registry.load("techniques", step.name), "NEEDS_CALIBRATION", False):
+                needed["calibration_count"] = settings.calibration_count
+            key = digest({"parent": parent.key, "step": step, "skip_layers": settings.skip_layers, **needed})
             stage = next((known for known in models if known.key == key), None)
             if stage is None:
                 name = "+".join(recipe.name.split("+")[: index + 1])
                 if any(known.name == name for known in models):
                     name = f"{name}-{key[:8]}"
-                stage = ModelStage(name, key, parent.name, recipe.techniques[: index + 1])
+                stage = ModelStage(name, key, parent.name, recipe.techniques[: index + 1], known_as)
                 models.append(stage)
             parent = stage
         for file_format in settings.formats:
@@ -145,7 +166,14 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str, parts
                 continue
             key = _file_key(parent, recipe, file_format, settings)
             files.append(FileStage(recipe.name, file_format, key, _check_key(key, parts), parent.name, recipe))
-    return Plan(settings, recipes, models, files, skipped, parts)
+    taken_in = [TeacherStage(path, key) for path, key in teachers.items() if path != BASELINE_TEACHER]
+    return Plan(settings, recipes, models, files, skipped, taken_in, parts)
+
+
+def _teacher_key(path: str, root: str, settings: Settings) -> str:
+    """Its outputs are compared with the baseline's, and the data with its input."""
+    own = settings.custom_objects and sha256_path(Path(settings.custom_objects))
+    return digest({"stage": "teacher", "model": sha256_path(Path(path)), "baseline": root, "custom_objects": own})
 
 
 def _source(settings: Settings) -> dict[str, Any]:

@@ -169,7 +169,8 @@ def _with_references(named: Sequence[Recipe], *, quick: bool) -> list[Recipe]:
     if not any(recipe.steps == (Step("fp32"),) for recipe in complete):
         complete.insert(0, recipes.parse("fp32"))
     longest = max(
-        sum(step.params["epochs"] for step in recipe.techniques if step.name != "finetune") for recipe in complete
+        sum(step.params.get("epochs", 0) for step in recipe.techniques if step.name != "finetune")
+        for recipe in complete
     )
     if longest and not quick and not any(step.name == "finetune" for recipe in complete for step in recipe.techniques):
         after_plain = next((i for i, recipe in enumerate(complete) if recipe.techniques), len(complete))

@@ -213,7 +213,11 @@ def _merge(before: Path, after: Path, keep: Sequence[str], data: Data, *, name: 
         raise InputError(
             "--merge-scales is decided on the labels of validation data, found none; give data with labels"
         )
-    answers = [fresh_answers(one, data.images, log=after.with_name("log.txt"))[0] for one in (before, merged)]
+    try:
+        answers = [fresh_answers(one, data.images, log=after.with_name("log.txt"))[0] for one in (before, merged)]
+    except InputError as error:
+        reason = str(error).replace(str(merged), "the file with merged scales").replace(str(before), str(name))
+        raise InputError(f"--merge-scales cannot be judged: {reason}; leave it out") from error
     versus = _versus(np.asarray(data.labels), *answers)
     saves = after.stat().st_size - merged.stat().st_size
     allowed = versus.verdict != "worse" and saves > 0

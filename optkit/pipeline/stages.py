@@ -182,11 +182,16 @@ def apply_technique(
     parent_key: str,
     parent_name: str,
     steps: list[dict[str, Any]],
+    teachers: Mapping[str, str],
     settings: Mapping[str, Any],
     threads: int,
 ) -> None:
-    """Apply the last of ``steps`` to the parent's model and save the result."""
+    """Apply the last of ``steps`` to the parent's model and save the result.
+
+    ``teachers`` are the keys of the stages of other models that the step needs.
+    """
     from optkit import keras_models, techniques
+    from optkit.pipeline.teachers import found_teachers
     from optkit.training import configure_tensorflow
 
     started = time.perf_counter()
@@ -211,10 +216,13 @@ def apply_technique(
         skip_layers=wanted.skip_layers,
         tell=tell,
         file_bytes=lambda made, precision: file_bytes(made, precision, wanted, dataset),
+        teachers=found_teachers(root, teachers),
+        calibration=lambda shape: calibration_images(dataset, wanted.calibration_count, shape),
     )
     outcome = techniques.run(step.name, model, work, parent.result["layers"])
     # Names of layers and ports stay the source model's: wrappers rename them, and files keep the source's names.
     result = parent.result | {
+        "layers": outcome.layers,
         "notes": msgspec.to_builtins(_merge(parent.result["notes"], outcome.notes, step.name)),
         "checks": parent.result["checks"] + msgspec.to_builtins(outcome.checks),
         "expectations": msgspec.to_builtins(_combine(parent.result["expectations"], outcome.expectations)),

@@ -57,16 +57,17 @@ def train_network(
     model, task = building.build(wanted, dataset)
     seen = for_training(dataset)
     written = _Logs(root, logs=logs)
-    epochs = train(
-        model,
-        seen,
-        wanted.plan,
-        task=task,
-        seed=wanted.seed,
-        tell=tell,
-        on_epoch=written.after,
-        checkpoint=root / "cache" / f"{key}.checkpoint",
-    )
+    with building.in_unit_of_labels(model, seen, task) as trained:
+        epochs = train(
+            trained,
+            seen,
+            wanted.plan,
+            task=task,
+            seed=wanted.seed,
+            tell=tell,
+            on_epoch=written.after,
+            checkpoint=root / "cache" / f"{key}.checkpoint",
+        )
     written.complete(epochs)
     files: list[Path] = []
     is_sound = all(bool(np.isfinite(weights).all()) for weights in model.get_weights())
@@ -147,8 +148,9 @@ def _start(settings: TrainSettings, seen: Dataset, task: Task) -> Start:
     untrained, _ = building.build(settings, seen)
     objective = objective_of(settings.plan, task)
     loss, metric = loss_and_metric(objective, task)
-    untrained.compile(loss=loss, metrics=[] if metric is None else [metric])
-    found = evaluate(untrained, seen, objective, task)
+    with building.in_unit_of_labels(untrained, seen, task) as first:
+        first.compile(loss=loss, metrics=[] if metric is None else [metric])
+        found = evaluate(first, seen, objective, task)
     return Start(found.get("loss"), found.get(ACCURACY))
 
 

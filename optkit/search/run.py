@@ -80,7 +80,7 @@ def compress_within(
     dataset = data.load(chosen.data_spec, train_samples=chosen.train_samples)
     check_task(wanted, values=dataset.validation.labels.dtype.kind == "f")
     shown = evidence(wanted, len(dataset.validation.labels))
-    warnings = check_calibration(dataset, chosen)
+    warnings = check_calibration(dataset, chosen, int8=True)
     if say is not None:
         say(f"{shown[1]}.")
     # Path.exists raises for a name that is too long, which prepare_folder has a message for.

@@ -6,15 +6,21 @@ A technique module defines ``SUMMARY``, ``SOURCE``, a frozen ``Params`` record w
 - ``apply(model, work)`` returns a new trained model and one note for every layer; it must not change its input;
 - ``ensures(model, work, notes)`` measures the result: checks, and what must still hold in the exported file.
 
-Optionally ``NOT_AFTER`` maps names of techniques that it cannot follow to the reason, and ``STOPS`` says that a refusal
-ends the run, where otherwise the files are left out with the reason.
+Optionally ``NOT_AFTER`` maps names of techniques that it cannot follow to the reason, and ``teachers(params)`` names
+the other models that it needs: ``baseline``, the one that the run starts from, and paths of Keras files. One with
+``LAST_BEFORE`` must be the last step before one of these precisions; one with ``NEEDS_CALIBRATION`` gets the images
+that int8 files are calibrated with. ``STOPS`` says that a refusal ends the run, where otherwise the files are left out
+with the reason. A technique that trains has ``epochs`` among its parameters, others have none.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from optkit import registry
 from optkit.errors import InputError, InternalError, UnreachableError
@@ -22,10 +28,36 @@ from optkit.schema import Check, Epoch, KernelExpectation, LayerNote, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy as np
 
     from optkit.data import Dataset
     from optkit.problem import Task
     from optkit.workers import Tell
+
+
+# What a technique calls the model that the run starts from.
+BASELINE_TEACHER = "baseline"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Another model that a technique needs.
+
+    Attributes:
+        path: What ``keras_models.save`` wrote.
+        task: What its outputs stand for: as many as the model's, of the same kind; logits or probabilities.
+    """
+
+    path: Path
+    task: Task
+
+    def load(self) -> Any:
+        """The tf_keras model."""
+        from optkit import keras_models
+
+        return keras_models.load(self.path)
 
 
 @dataclass(frozen=True)
@@ -41,7 +73,10 @@ class Work:
         skip_layers: Names of layers to leave alone.
         tell: Progress.
         file_bytes: Bytes of the ``.tflite`` file that a model gives at a precision; ``None`` where nothing can export.
-        source: The model that ``apply`` was given, for ``ensures`` to compare with; the runner sets it.
+        teachers: The other models that the technique named, in its order.
+        calibration: Gives the calibration images float32 [n, *shape] for a model's input shape, where the technique
+            needs them.
+        source: The model that the technique was given, for ``ensures`` to compare with; set by the runner.
     """
 
     params: Any
@@ -52,6 +87,8 @@ class Work:
     skip_layers: tuple[str, ...]
     tell: Tell
     file_bytes: Callable[[Any, str], int] | None = None
+    teachers: tuple[Teacher, ...] = ()
+    calibration: Callable[[tuple[int, ...]], np.ndarray] | None = None
     source: Any = None
 
     def follows(self, technique: str) -> bool:
@@ -61,23 +98,42 @@ class Work:
 
 @dataclass(frozen=True)
 class Applied:
-    """A technique's result: the new model, a note for every layer, the learning curve, and checks made on the way."""
+    """A technique's result.
+
+    Attributes:
+        model: The new model.
+        notes: One for every layer that the given model has, and for every one in ``layers``.
+        epochs: The learning curve.
+        checks: Those made on the way.
+        layers: Names of the new model's layers where they are not those of the given one; else ``None``.
+    """
 
     model: Any
     notes: list[LayerNote]
     epochs: list[Epoch]
     checks: list[Check] = field(default_factory=list)
+    layers: list[str] | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A result that the runner has checked."""
+    """A result that the runner has checked; ``layers`` are the ones that the next technique reports."""
 
     model: Any
     notes: list[LayerNote]
     epochs: list[Epoch]
     checks: list[Check]
     expectations: list[KernelExpectation]
+    layers: list[str]
+
+
+def teachers_of(step: Step) -> tuple[str, ...]:
+    """The other models that a step needs: ``baseline``, and paths of Keras files."""
+    module = registry.load("techniques", step.name)
+    if not hasattr(module, "teachers"):
+        return ()
+    named: tuple[str, ...] = module.teachers(msgspec.convert(step.params, module.Params))
+    return named
 
 
 def copy_model(model: Any) -> Any:
@@ -126,7 +182,7 @@ def run(name: str, model: Any, work: Work, layers: Sequence[str]) -> Outcome:
         name: The technique.
         model: The tf_keras model to start from.
         work: Parameters, data and history.
-        layers: Names of the source model's layers; each must be reported once.
+        layers: Names of the layers of the model as its files have them; each must be reported once.
 
     Raises:
         InputError: The technique can do nothing with this model.
@@ -143,12 +199,14 @@ def run(name: str, model: Any, work: Work, layers: Sequence[str]) -> Outcome:
     if weights_digest(model) != before:
         raise InternalError(f"technique {name} changed the model that it was given")
     reported = [note.layer for note in applied.notes]
-    if sorted(reported) != sorted(layers):
-        raise InternalError(f"technique {name} must report every layer once: {layers}, found {reported}")
+    expected = list(dict.fromkeys([*layers, *(applied.layers or ())]))
+    if sorted(reported) != sorted(expected):
+        raise InternalError(f"technique {name} must report every layer once: {expected}, found {reported}")
     if any(not note.reason for note in applied.notes):
         raise InternalError(f"technique {name} reported a layer without a reason")
-    checks, expectations = module.ensures(applied.model, replace(work, source=model), applied.notes)
-    return Outcome(applied.model, applied.notes, applied.epochs, [*applied.checks, *checks], expectations)
+    checks, expectations = module.ensures(applied.model, dataclasses.replace(work, source=model), applied.notes)
+    left = list(layers) if applied.layers is None else applied.layers
+    return Outcome(applied.model, applied.notes, applied.epochs, [*applied.checks, *checks], expectations, left)
 
 
 def note_layers(layers: Sequence[str], changed: dict[str, str], skipped: dict[str, str]) -> list[LayerNote]:

@@ -91,6 +91,10 @@ def apply(model: Any, work: Work) -> Applied:
     keep_zeros = work.follows("prune")
     # Wrapping changes the layers it is given, so they are a copy's.
     copy = copy_model(model)
+    if keep_zeros:
+        # What pruning zeroed and no wrapper guards would grow again.
+        for name in skipped:
+            copy.get_layer(name).trainable = False
 
     def wrap(layer: Any) -> Any:
         if layer.name not in chosen:
@@ -106,6 +110,8 @@ def apply(model: Any, work: Work) -> Applied:
     plan = TrainingPlan(params.epochs, 128, "adam", params.learning_rate, "cosine")
     epochs = train(wrapped, work.data, plan, task=work.task, seed=work.seed, tell=work.tell)
     result = copy_model(tfmot.clustering.keras.strip_clustering(wrapped))
+    for layer in model.layers:
+        result.get_layer(layer.name).trainable = layer.trainable
     names = [layer.name for layer in model.layers]
     return Applied(result, note_layers(names, chosen, skipped), epochs)
 

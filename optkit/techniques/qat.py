@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
@@ -24,6 +25,10 @@ BATCH = 128
 RANGE_BATCHES = 8
 
 
+# Of the layers that stand in the way: a network can have hundreds.
+_NAMED = 5
+
+
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
     """Parameters: ``epochs`` of training, Adam's initial ``learning_rate`` (cosine to zero)."""
 
@@ -35,21 +40,46 @@ def _annotate(model: Any, work: Work) -> Any:
     """The model with every layer marked for quantization but the skipped ones."""
     import tensorflow_model_optimization as tfmot
     import tf_keras
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_configs as configs,
+    )
 
     quantize = tfmot.quantization.keras
     copy = copy_model(model)
-    if not work.skip_layers:
+    if not work.skip_layers and not any(map(_only_multiplies, copy.layers)):
         return quantize.quantize_annotate_model(copy)
 
     def mark(layer: Any) -> Any:
         if layer.name in work.skip_layers or isinstance(layer, tf_keras.layers.InputLayer):
             return layer
+        if _only_multiplies(layer):
+            # The scheme does not know it; one multiplication needs the range of its result alone.
+            return quantize.quantize_annotate_layer(layer, configs.Default8BitOutputQuantizeConfig())
         return quantize.quantize_annotate_layer(layer)
 
     marked = tf_keras.models.clone_model(copy, clone_function=mark)
     for layer, source in zip(marked.layers, copy.layers, strict=True):
         getattr(layer, "layer", layer).set_weights(source.get_weights())
     return marked
+
+
+def _only_multiplies(layer: Any) -> bool:
+    """Whether a layer rescales without an offset: with one, the product before the sum would have no range."""
+    import tf_keras
+
+    return isinstance(layer, tf_keras.layers.Rescaling) and not layer.offset
+
+
+def _reason(error: Exception, model: Any) -> str:
+    """Why the 8-bit scheme does not take a model, with the names of the layers that it does not know."""
+    # It says so in two ways, of which one names a layer.
+    unknown = re.search(r"(?:Layer (\S+):|unsupported layer )<class '[\w.]*?(\w+)'>", str(error))
+    if unknown is None:
+        return " ".join(str(error).split())[:300]
+    name, kind = unknown.groups()
+    names = [name] if name else [layer.name for layer in model.layers if type(layer).__name__ == kind]
+    shown = ", ".join(names[:_NAMED]) + ("…" if len(names) > _NAMED else "")
+    return f"its 8-bit scheme does not know a {kind} as it stands here ({shown}); int8 without qat may do"
 
 
 def requires(model: Any, work: Work) -> str | None:  # noqa: ARG001  # the plug-in's signature
@@ -131,7 +161,7 @@ def apply(model: Any, work: Work) -> Applied:
     try:
         quantized = _quantize(model, work)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = _reason(error, model)
         raise InputError(f"qat: tensorflow-model-optimization cannot quantize this model: {reason}") from error
     _start_ranges(quantized, work)
     plan = TrainingPlan(work.params.epochs, BATCH, "adam", work.params.learning_rate, "cosine")

@@ -9,16 +9,16 @@ from msgspec import Meta, Struct
 from optkit.errors import InputError, InternalError, UnreachableError
 from optkit.schema import Check
 from optkit.techniques import Applied, Work, copy_model
-from optkit.techniques._shrink import choice, notes, promises, rebuilding, scores
+from optkit.techniques._shrink import choice, notes, promises, rebuilding, scores, statistics
 from optkit.techniques._shrink.follow import follow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
     from optkit.schema import KernelExpectation, LayerNote
-    from optkit.techniques._shrink.channels import Followed
+    from optkit.techniques._shrink.channels import Followed, Path
     from optkit.workers import Tell
 
 SUMMARY = (
@@ -154,27 +154,29 @@ def apply(model: Any, work: Work) -> Applied:
 
     Raises:
         UnreachableError: The goal cannot be reached, or is met already.
-        InputError: Training gave numbers that are none.
+        InputError: Weights are no numbers, before or after training.
     """
     from optkit.training import TrainingPlan, train
 
     params: Params = work.params
+    _check_finite(model, "the model has; train it again")
     whole = current = _sized(copy_model(model), work)
     goal = _reach(whole, work)
     epochs, worst = [], 0.0
     for step, count in enumerate(params.epochs_of_steps):
         for turn in range(_turns(params)):
             done = (step + (turn + 1) / _turns(params)) / params.steps
-            keep = _choose(current, work, goal, done)
+            keep = _choose(current, whole, work, goal, done)
             smaller = current.without(keep)
             worst = max(worst, rebuilding.prove(current.model, current.followed, keep, smaller, work.seed))
+            statistics.renew(smaller, work.data, work.seed)
             current = _sized(smaller, work)
         if count:
             plan = TrainingPlan(count, 128, "adam", params.learning_rate, "cosine")
             tell = _told(work.tell, sum(params.epochs_of_steps[:step]), count, params.epochs)
             # Another order of the examples in each step.
             epochs += train(current.model, work.data, plan, task=work.task, seed=work.seed + step, tell=tell)
-            _check_finite(current.model)
+            _check_finite(current.model, "training after a step gave; choose a lower learning_rate")
     proof = Check(
         "answers of the rebuilt model",
         passed=True,
@@ -213,7 +215,7 @@ def _reach(whole: _Sized, work: Work) -> _Reach:
     """
     params: Params = work.params
     what, _ = params.goal
-    going = _order(whole, work)
+    going = _order(whole, work, choice.bundle_sizes(whole.followed))
     source = _left(whole, work, whole.whole)
     limit = limit_of(params, source)
     if limit >= source:
@@ -233,16 +235,17 @@ def _left(sized: _Sized, work: Work, keep: np.ndarray) -> int:
     return file_bytes(sized.without(keep), work) if what == "bytes" else sized.left(what, keep)
 
 
-def _order(sized: _Sized, work: Work) -> list[int]:
+def _order(sized: _Sized, work: Work, source: Mapping[Path, int]) -> list[int]:
+    """Groups in the order in which they go; ``source`` has the sizes of the whole model."""
     known = scores.scores(
         sized.model, sized.followed, work.params.score, data=work.data, task=work.task, seed=work.seed
     )
-    return choice.order(sized.followed, known, work.params.scope)
+    return choice.order(sized.followed, known, work.params.scope, source)
 
 
-def _choose(current: _Sized, work: Work, goal: _Reach, done: float) -> np.ndarray:
+def _choose(current: _Sized, whole: _Sized, work: Work, goal: _Reach, done: float) -> np.ndarray:
     """Groups that stay, bool [groups], when so much of the way is done: each part of it leaves the same share."""
-    going = _order(current, work)
+    going = _order(current, work, choice.bundle_sizes(whole.followed))
     if done < 1:
         wanted = goal.first * (goal.last / goal.first) ** done
         found = choice.fewest(
@@ -302,11 +305,11 @@ def _told(tell: Tell, before: int, epochs: int, in_all: int) -> Callable[[dict[s
     return told
 
 
-def _check_finite(model: Any) -> None:
+def _check_finite(model: Any, whence: str) -> None:
     import numpy as np
 
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-        raise InputError("shrink: training after a step gave weights that are no numbers; choose a lower learning_rate")
+        raise InputError(f"shrink: expected finite weights, found NaN or infinity, which {whence}")
 
 
 def ensures(model: Any, work: Work, notes: Sequence[LayerNote]) -> tuple[list[Check], list[KernelExpectation]]:  # noqa: ARG001  # the plug-in's signature

@@ -81,6 +81,7 @@ def read_space(arguments: Sequence[str], table: Mapping[str, Any], fixed: Mappin
         InputError: There is nothing to search, a knob is unknown or fixed as well, or a value is not for it.
     """
     given: dict[str, str] = {name: _as_text(name, value) for name, value in table.items()}
+    named: set[str] = set()
     for argument in arguments:
         name, equals, words = argument.partition("=")
         if not equals or not words.strip():
@@ -88,7 +89,11 @@ def read_space(arguments: Sequence[str], table: Mapping[str, Any], fixed: Mappin
                 f"--search expects NAME=LOW..HIGH or NAME=A,B,C, found {argument!r}; for example "
                 "learning_rate=1e-4..0.1 log"
             )
-        given[name.strip().replace("-", "_")] = words.strip()
+        name = name.strip().replace("-", "_")
+        if name in named:
+            raise InputError(f"--search {name} is given twice; give all its values in one")
+        named.add(name)
+        given[name] = words.strip()
     if not given:
         raise InputError(
             "there is nothing to search: give --search NAME=LOW..HIGH or NAME=A,B,C, for example --search "

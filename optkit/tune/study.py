@@ -261,7 +261,11 @@ def make_pruner(name: str, epochs: int) -> Any:
 
 def default_url(folder: Path) -> str:
     """The study's own file in the run folder."""
-    return f"sqlite:///{(folder / 'study.db').resolve()}"
+    from sqlalchemy.engine import URL
+
+    # Signs such as % and ? mean something in an address, and would lead to another file.
+    path = str((folder / "study.db").resolve())
+    return URL.create("sqlite", database=path).render_as_string(hide_password=False)
 
 
 def trial_key(settings: Mapping[str, Any], protocol: str, threads: int, code: str, data_sha256: str) -> str:

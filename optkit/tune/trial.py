@@ -115,7 +115,8 @@ def _trained(
     tf_keras.backend.clear_session()
     tf_keras.utils.set_random_seed(settings.seed)
     model, task = building.build(settings, dataset)
-    epochs = train(model, dataset, settings.plan, task=task, seed=settings.seed, tell=tell, on_epoch=on_epoch)
+    with building.in_unit_of_labels(model, dataset, task) as trained:
+        epochs = train(trained, dataset, settings.plan, task=task, seed=settings.seed, tell=tell, on_epoch=on_epoch)
     return model, task, epochs
 
 

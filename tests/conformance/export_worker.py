@@ -42,6 +42,14 @@ def odd(function: Callable[[Any], Any]) -> Any:
     return keras.Model(image, layers.Dense(10, name="digits")(x), name="net")
 
 
+def tiny() -> Any:
+    """No kernel of 1,024 values, and an operator that TensorFlow's 16-bit quantizer does not know."""
+    image = keras.Input((28, 28, 1), name="image")
+    x = layers.Flatten(name="flat")(layers.MaxPool2D(7, name="pool")(image))
+    x = layers.Dense(8, activation="elu", name="small")(x)
+    return keras.Model(image, layers.Dense(10, name="digits")(x), name="net")
+
+
 def fit(model: Any, images: np.ndarray, labels: np.ndarray, epochs: int) -> Any:
     model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy")
     model.fit(images, labels, 32, epochs, verbose=0, shuffle=False)
@@ -61,6 +69,7 @@ def build(images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         "trained": fit(quantize.quantize_model(copy), images, labels, 1),
         "unknown": odd(lambda t: tf.math.betainc(t + 1.0, t + 1.0, t * 0.5)),
         "partial": odd(lambda t: tf.math.atan2(t, t + 1.0)),
+        "tiny": tiny(),
     }
 
 

@@ -1,4 +1,4 @@
-"""A job that runs in a worker: shrunk models of one layer kind each, exported, against what is promised of their files."""
+"""A job that runs in a worker: shrunk models of one kind of layer, exported, against what is promised of them."""
 
 from __future__ import annotations
 

@@ -61,6 +61,7 @@ JOBS = [
     *(_job("plain", "onnx", "int8", opset=opset) for opset in (12, 13, 18, 19)),
     *(_job("unknown", module.FORMAT, "fp32") for module in EXPORTERS.values()),
     _job("partial", "tflite", "int8"),
+    *(_job("tiny", "tflite", precision) for precision in ("dynamic", "int16x8")),
     *(_job("plain", module.FORMAT, "int8", skip_layers=["wyde"]) for module in EXPORTERS.values()),
     *(_job("plain", module.FORMAT, "int8", images=0) for module in EXPORTERS.values()),
     *(_job("plain", module.FORMAT, "int8", broken="fp32") for module in EXPORTERS.values()),
@@ -340,6 +341,13 @@ def test_an_operator_without_a_builtin_is_named(made: Made) -> None:
 def test_an_operator_that_stays_in_float_is_named(made: Made) -> None:
     message = _error(made, _job("partial", "tflite", "int8"))
     assert message.startswith("InputError: not an integer file: TensorFlow's quantizer left ATAN2 (odd) in float")
+
+
+def test_a_network_too_small_or_too_odd_for_a_precision_is_refused(made: Made) -> None:
+    assert "InputError: nothing would be quantized" in _error(made, _job("tiny", "tflite", "dynamic"))
+    odd = _error(made, _job("tiny", "tflite", "int16x8"))
+    assert odd.startswith("InputError: TensorFlow's 16-bit quantizer: ")
+    assert "ELU" in odd
 
 
 @pytest.mark.parametrize("file_format", RUN)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from technique_jobs import trains
 
 from optkit import registry, workers
 from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
@@ -34,6 +35,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         Job(f"pruned {clusters}", "technique_jobs:cluster_the_pruned", {"clusters": clusters})
         for clusters in (2, 11, 12)
     ]
+    jobs += [
+        Job(f"offset {offset:g}", "technique_jobs:qat_with_rescaling", {"offset": offset}) for offset in (0.0, -1.0)
+    ]
     environment = {**WORKER_ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parent)}
     with Workers(PRELOAD, environment, tmp_path_factory.mktemp("log") / "log.txt") as pool:
         return pool.run(jobs, cores=2, on_event=lambda *_: None)
@@ -45,8 +49,9 @@ def test_keeps_its_promises_and_leaves_its_input_alone(results: dict[str, Any], 
     assert not isinstance(result, Failure), result
     assert result["input_unchanged"]
     assert result["layers_reported"]
+    assert result["layers_are_the_models"]
     assert result["failed_checks"] == []
-    assert result["epochs"] == 1
+    assert result["epochs"] == (1 if trains(name) else 0)
     assert result["weights_differ"]
 
 
@@ -54,7 +59,6 @@ def test_keeps_its_promises_and_leaves_its_input_alone(results: dict[str, Any], 
 def test_all_parameters_have_defaults_and_docs(name: str) -> None:
     module = registry.load("techniques", name)
     defaults = msgspec.to_builtins(module.Params())
-    assert "epochs" in defaults
     assert all(field in (module.Params.__doc__ or "") for field in defaults)
     assert module.SUMMARY
     assert module.SOURCE
@@ -102,8 +106,22 @@ def test_a_kernel_of_which_pruning_left_fewer_weights_than_clusters_is_left_as_i
     assert "conv_2" in few["changed"]
     assert "conv_1" in enough["changed"]
     assert few["failed_checks"] == enough["failed_checks"] == []
+    # What pruning zeroed stays zero, in the layer that no cluster guards as well, which later steps may train.
+    assert few["left"] == enough["left"] == 10
+    assert few["frozen"] == []
 
 
 def test_two_clusters_after_pruning_are_refused_in_words(results: dict[str, Any]) -> None:
     assert results["pruned 2"].kind == "InputError"
     assert "needs at least clusters=3 after prune" in results["pruned 2"].message
+
+
+def test_a_layer_that_only_multiplies_is_trained_with_rounding_and_becomes_integer(results: dict[str, Any]) -> None:
+    assert not isinstance(results["offset 0"], Failure), results["offset 0"]
+    assert "rescaling" in results["offset 0"]["changed"]
+
+
+def test_a_layer_that_the_scheme_does_not_know_is_named(results: dict[str, Any]) -> None:
+    refused = results["offset -1"]
+    assert refused.kind == "InputError"
+    assert "does not know a Rescaling as it stands here (rescaling)" in refused.message

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SMALL, optkit
+from conftest import OPTKIT, SMALL, optkit
 
 import optkit as package
 
@@ -81,6 +81,45 @@ def test_what_the_command_line_cannot_be_is_one_line_that_names_the_help(
     assert line.startswith("Error: ")
     assert found in line
     assert line.endswith(" --help")
+
+
+@pytest.mark.parametrize("word", ["no\nsuch.tflite", "no\x1bsuch\r\n.tflite", "\udcff\udcfe.tflite"])
+def test_names_with_line_breaks_or_of_no_text_are_one_line(tmp_path: Path, word: str) -> None:
+    result = optkit("inspect", word, cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: expected ")
+    assert line.isprintable()
+
+
+def test_a_folder_that_is_no_text_or_gone_is_refused(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    os.mkdir(folder)  # noqa: PTH102  # a name in bytes
+    run = [*OPTKIT, "list", "techniques"]
+    result = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=False)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    gone = ["bash", "-c", 'rmdir "$PWD" && exec "$@"', "bash", *run]
+    (tmp_path / "gone").mkdir()
+    result = subprocess.run(gone, cwd=tmp_path / "gone", capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr.splitlines()[-1][:29]) == (2, "Error: expected to be run in ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_lacks_a_sign_shows_another(encoding: str) -> None:
+    surroundings = {**os.environ, "PYTHONIOENCODING": encoding}
+    result = subprocess.run([*OPTKIT, "list"], env=surroundings, capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert b"clusters=16 (" in result.stdout
+
+
+def test_the_json_file_is_not_the_model(tmp_path: Path) -> None:
+    (tmp_path / "a.tflite").write_bytes(b"not read yet")
+    for arguments in (("inspect",), ("predict", "a.png"), ("benchmark",), ("diff", "a.tflite", "--data", "mnist")):
+        command, *rest = arguments
+        result = optkit(command, "a.tflite", *rest, "--json", "a.tflite", cwd=tmp_path)
+        assert result.returncode == 2
+        assert "what is to be read" in result.stderr
+    assert (tmp_path / "a.tflite").read_bytes() == b"not read yet"
 
 
 def test_a_toml_file_with_an_unknown_key(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ def test_regression_from_a_table(own: Path, tmp_path: Path) -> None:
         (["own.keras"], "20"),
         (["digits.npz", "--data", "digits.npz"], "digits.npz"),
         (["own.keras", "--data", "odd.npz", "--scale", "1/0"], "--scale"),
+        (["ink.keras", "--data", "whole.csv", "--scale", "1/255"], "write values to predict with a decimal point"),
     ],
 )
 def test_what_does_not_fit_is_refused(own: Path, tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import SMALL, Result, optkit, report_of
@@ -48,23 +48,33 @@ def test_slim_files_are_verified_and_measured_as_any_others(
         assert weights[0] == weights[1]
 
 
-def test_a_file_of_a_run_with_its_own_data(small_run: tuple[Path, Result], tmp_path: Path) -> None:
-    folder, _ = small_run
-    path, out = folder / "artifacts" / "prune+cluster+qat+int8.tflite", tmp_path / "slim.tflite"
-    before = path.read_bytes()
-    told = tmp_path / "told.json"
-    result = optkit(
-        *("slim", str(path), "--out", str(out), "--data", "mnist", "--scale", "1/255", "--merge-scales"),
-        *("--json", str(told)),
-    )
+def slimmed(path: Path, out: Path, *more: str) -> tuple[dict[str, Any], str]:
+    """What the command told about a file, with the validation images of MNIST, as JSON and on the screen."""
+    before, told = path.read_bytes(), out.with_suffix(".json")
+    fed = ("--data", "mnist", "--scale", "1/255", "--json", str(told))
+    result = optkit("slim", str(path), "--out", str(out), *fed, *more)
     assert (result.returncode, result.stderr) == (0, "")
     assert path.read_bytes() == before
-    record = json.loads(told.read_text())
-    assert record["identity"]["inputs"] == 1000
-    assert record["identity"]["difference"] is None
-    assert record["merge"]["examples"] == 5000
-    assert record["merge"]["versus"]["verdict"] in {"no measurable difference", "better"}
+    record: dict[str, Any] = json.loads(told.read_text())
+    assert (record["identity"]["inputs"], record["identity"]["difference"]) == (1000, None)
     assert record["file_bytes_after"] == out.stat().st_size
-    saved = sum(record["saved_bytes"].values()) + record["merge"]["bytes"] * record["merge"]["merged"]
-    assert len(before) - out.stat().st_size == saved > 1000
     assert f"{len(before):,} → {out.stat().st_size:,} bytes" in result.stdout
+    return record, result.stdout
+
+
+def test_a_file_of_a_run_with_its_own_data(small_run: tuple[Path, Result], tmp_path: Path) -> None:
+    path = small_run[0] / "artifacts" / "prune+cluster+qat+int8.tflite"
+    record, _ = slimmed(path, tmp_path / "slim.tflite")
+    assert path.stat().st_size - record["file_bytes_after"] == sum(record["saved_bytes"].values()) > 1000
+
+
+def test_scales_of_a_real_file_are_merged(slim_run: tuple[Path, Result], tmp_path: Path) -> None:
+    path = slim_run[0] / "artifacts" / "int8.tflite"
+    record, screen = slimmed(path, tmp_path / "slim.tflite", "--merge-scales")
+    merge = record["merge"]
+    assert merge["merged"]
+    assert (merge["examples"], merge["versus"]["verdict"]) == (5000, "no measurable difference")
+    assert merge["bytes"] > 500
+    saved = sum(record["saved_bytes"].values()) + merge["bytes"]
+    assert path.stat().st_size - record["file_bytes_after"] == saved
+    assert f"{merge['versus']['lost']} lost, {merge['versus']['gained']} gained" in " ".join(screen.split())

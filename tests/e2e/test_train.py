@@ -199,6 +199,23 @@ def test_a_network_of_no_numbers_is_partial_and_leaves_no_model(tmp_path: Path) 
     assert "Training diverged" in (folder / "train.html").read_text(encoding="utf-8")
 
 
+def test_values_far_from_zero_are_learned_in_their_own_unit(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    features = generator.normal(0, 1, (600, 3))
+    price = 50_000 + 1_500 * (features @ [1.0, -0.5, 0.2])
+    rows = "\n".join(",".join(map(str, (*row, one))) for row, one in zip(features, price, strict=True))
+    (tmp_path / "prices.csv").write_text(f"a,b,c,price\n{rows}\n", encoding="utf-8")
+    knobs = ("--baseline", "mlp-128", "--layers", "flatten,dense:32", "--epochs", "30", "--learning-rate", "0.01")
+    result = optkit("train", "--data", "prices.csv", *knobs, "--out", "run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = read(tmp_path / "run")
+    assert report["errors"]["mae"] < 0.1 * np.std(price)
+    # The judged model is the saved one: its error is what training saw, in the same unit.
+    assert report["curve"][-1]["validation_loss"] == pytest.approx(report["errors_validation"]["rmse"] ** 2, rel=1e-3)
+    assert report["start"]["loss"] == pytest.approx(np.var(price), rel=1.0)
+    assert report["summary"]["layers"][-1]["kind"] == "Dense"
+
+
 @pytest.mark.slow
 def test_a_table_of_values_is_trained_logged_and_compressed(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
@@ -278,6 +295,9 @@ BAD = [
     (("--recipe", "prune+int8"), "--recipe expects a file whose name ends in .toml"),
     (("--recipe", "not-there.toml"), "cannot read the recipe file not-there.toml"),
     (("--mean", "a"), "--mean expects numbers"),
+    (("--mean", "1,2,3"), "--mean expects one number, or one for each of the 28 values of the last axis"),
+    (("--layers", " , "), "--layers expects layers such as flatten,dense:128, found none"),
+    (("--target", "price"), "--target names a column of a table, and --data mnist is none"),
 ]
 
 

@@ -186,6 +186,7 @@ def tune_layers(folder: Path) -> Result:
         (("--search", "layers=dense:0|dense:8"), "dense"),
         (("--search", "seed=1,2"), "says on what is trained"),
         ((*RATES, "--learning-rate", "0.1"), "as well"),
+        ((*RATES, *RATES), "is given twice"),
         ((*RATES, "--trials", "0"), "trials"),
         ((*RATES, "--time", "soon"), "--time expects"),
         ((*RATES, "--sampler", "guess"), "sampler"),

@@ -122,6 +122,12 @@ def test_arrays_that_cannot_be_used_are_refused(tmp_path: Path, arrays: dict[str
         load(saved(tmp_path, **arrays))
 
 
+def test_a_column_is_named_for_tables_only(tmp_path: Path) -> None:
+    found = saved(tmp_path, x_test=IMAGES, y_test=LABELS)
+    with pytest.raises(InputError, match="--target names a column of a table"):
+        load_evaluation(DataSpec(found, target="kind"))
+
+
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.npz"
     damaged.write_bytes(b"PK\x03\x04 no archive")

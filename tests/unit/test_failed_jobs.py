@@ -14,8 +14,9 @@ RECIPE = recipes.parse("prune+int8")
 PLAN = Plan(
     Settings(),
     [RECIPE],
-    [ModelStage("baseline", "a", None, ()), ModelStage("prune", "b", "baseline", RECIPE.techniques)],
+    [ModelStage("baseline", "a", None, (), {}), ModelStage("prune", "b", "baseline", RECIPE.techniques, {})],
     [FileStage(RECIPE.name, "tflite", "export key", "check key", "prune", RECIPE)],
+    [],
     [],
 )
 

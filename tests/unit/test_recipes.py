@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,20 @@ def test_a_recipe_gets_all_defaults_and_its_name_has_no_parameters() -> None:
         ("qat+prune+int8", "put prune first"),
         ("cluster+prune+int8", "put prune first"),
         ("qat+cluster+int8", "put cluster first"),
+        ("prune+factorize+int8", "put factorize first"),
+        ("cluster+equalize+int8", "put equalize first"),
+        ("prune+distill+int8", "put distill first"),
+        ("factorize:share=0+int8", "share expects float > 0.0"),
+        ("distill:student=mlp_128+int8", "unknown student 'mlp_128': did you mean mlp-128"),
+        ("distill:student=pool:2/dens:16+int8", "unknown layer 'dens:16': did you mean dense"),
+        ("distill:student=dense:16:16+int8", "expected dense:UNITS"),
+        ("distill:teachers=baseline:+int8", "teachers expects names separated by ':'"),
+        ("equalize:epochs=1+int8", "equalize has no parameter 'epochs'"),
+        (
+            "bias-correct+fp16",
+            "bias-correct expects to be the last step before one of int8, dynamic, int16x8, found fp16",
+        ),
+        ("bias-correct+equalize+int8", "found equalize after it; for example bias-correct"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_reason(text: str, message: str) -> None:
@@ -56,6 +71,20 @@ def test_a_wrong_recipe_is_refused_with_the_reason(text: str, message: str) -> N
 def test_recipes_that_share_a_name_get_the_values_that_differ() -> None:
     named = recipes.name_apart([recipes.parse(f"prune:sparsity={value}+int8") for value in (0.5, 0.9, 0.5)])
     assert [recipe.name for recipe in named] == ["prune-0.5+int8", "prune-0.9+int8"]
+    named = recipes.name_apart([recipes.parse(text) for text in ("factorize+int8", "factorize:share=0.1+int8")])
+    assert [recipe.name for recipe in named] == ["factorize+int8", "factorize-0.1+int8"]
+
+
+def test_values_that_no_file_can_be_called_by_are_told_apart_all_the_same() -> None:
+    students = ("lenet5", "conv:8x5/dense:16", "conv:8x5/dense:1/dense:6", "dense:1/" * 40 + "dense:2")
+    texts = [f"distill:student={student}+int8" for student in students]
+    texts += [f"distill:teachers={path}+int8" for path in ("A/b.keras", "a/B.keras")]
+    named = [recipe.name for recipe in recipes.name_apart([recipes.parse(text) for text in texts])]
+    assert len({name.lower() for name in named}) == len(texts)
+    assert named[0] == "distill-lenet5-baseline+int8"
+    for name in named:
+        assert re.fullmatch(r"[a-z0-9.+-]+", name)
+        assert len(name) < 120
 
 
 def test_toml_round_trip(tmp_path: Path) -> None:

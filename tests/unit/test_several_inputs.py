@@ -84,6 +84,8 @@ def test_a_changed_value_of_any_input_is_other_data(tmp_path: Path) -> None:
         other = parts()[name].copy()
         other[3] += 1
         assert data.load(written(tmp_path, **{name: other})).sha256 != before
+    np.savez(tmp_path / "renamed.npz", **{name.replace("age", "agf"): one for name, one in parts().items()})
+    assert data.load(str(tmp_path / "renamed.npz")).sha256 != before
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,25 @@ def sparse() -> bytes:
     return b.finish({"x": x}, {"y": y})
 
 
-@pytest.mark.parametrize("make", [control_flow, variables, sparse])
+def custom() -> bytes:
+    """Boxes chosen among four, by an operator that LiteRT has under a name of its own."""
+    from flatbuffers import flexbuffers
+
+    b = model_files.TFLiteBuilder()
+    anchors = np.array([[0.5, 0.5, 1, 1], [0.2, 0.2, 0.3, 0.3], [0.7, 0.7, 0.2, 0.2], [0.5, 0.1, 0.5, 0.2]], np.float32)
+    boxes, scores = b.tensor("boxes", (1, 4, 4)), b.tensor("scores", (1, 4, 3))
+    stored = b.tensor("anchors", (4, 4), values=anchors)
+    unused = b.tensor("unused", (64,), values=np.ones(64, np.float32))
+    found = [b.tensor(name, shape) for name, shape in (("b", (1, 2, 4)), ("c", (1, 2)), ("s", (1, 2)), ("n", (1,)))]
+    b.operator("CUSTOM", [boxes, scores, stored], found, custom="TFLite_Detection_PostProcess")
+    options = {"max_detections": 2, "max_classes_per_detection": 1, "num_classes": 2, "nms_score_threshold": 0.0}
+    options |= {"nms_iou_threshold": 0.6, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
+    b.graph.operators[0].customOptions = np.frombuffer(flexbuffers.Dumps(options), np.uint8)
+    assert unused == 3
+    return b.finish({"boxes": boxes, "scores": scores}, dict(zip("bcsn", found, strict=True)))
+
+
+@pytest.mark.parametrize("make", [control_flow, variables, sparse, custom])
 def test_what_is_handled_answers_the_same(tmp_path: Path, make: Callable[[], bytes]) -> None:
     before = make()
     after = slimming.slim(before, "tflite").content

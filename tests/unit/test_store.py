@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from optkit import store
 from optkit.errors import InputError
 from optkit.store import StageRecord
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _record(folder: Path, name: str = "a.bin") -> StageRecord:
@@ -154,3 +152,21 @@ def test_temporary_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
 def test_digest_depends_on_content_and_not_on_the_order_of_keys() -> None:
     assert store.digest({"a": 1, "b": [1.5]}) == store.digest({"b": [1.5], "a": 1})
     assert store.digest({"a": 1}) != store.digest({"a": 2})
+
+
+def test_a_file_that_is_read_and_a_device_are_not_written_over(tmp_path: Path) -> None:
+    model, other = tmp_path / "a.tflite", tmp_path / "b.json"
+    model.write_bytes(b"model")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.json").symlink_to(model)
+    for target, found in (
+        (model, "what is to be read"),
+        (tmp_path / "link.json", "what is to be read"),
+        (tmp_path / "pipe", "a pipe or a device"),
+        (Path("/dev/null"), "a pipe or a device"),
+    ):
+        with pytest.raises(InputError, match=f"--json expects a file .*{found}"):
+            store.check_can_write(target, "--json", (tmp_path / "none", "mnist", model))
+    store.check_can_write(other, "--json", (model,))
+    other.write_text("{}")
+    store.check_can_write(other, "--json", (model,))

@@ -116,3 +116,11 @@ def test_the_front_and_the_choice() -> None:
     failed = [TrialRecord(0, "failed", {}, reason="too deep")]
     with pytest.raises(InputError, match="no trial could be trained: too deep"):
         choose(failed, objectives)
+
+
+@pytest.mark.parametrize("name", ["plain", "what?x=1&y", "100%41", "a@b:c #\nü"])
+def test_the_study_is_in_its_folder_whatever_that_is_called(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with studies.database(studies.default_url(tmp_path / name)):
+        studies._storage(studies.default_url(tmp_path / name), is_shared=False)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.db")] == [f"{name}/study.db"]

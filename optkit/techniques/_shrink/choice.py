@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from optkit.techniques._shrink.channels import Cut, Followed
+    from optkit.techniques._shrink.channels import Cut, Followed, Path
 
 
 class Cost(NamedTuple):
@@ -61,13 +62,14 @@ def uncut_parameters(followed: Followed, parameters: int) -> int:
     return parameters - sum(int(np.prod(cut.shape)) for cut in followed.cuts)
 
 
-def order(followed: Followed, scores: np.ndarray, scope: str) -> list[int]:
+def order(followed: Followed, scores: np.ndarray, scope: str, source: Mapping[Path, int] | None = None) -> list[int]:
     """Groups in the order in which they go; those that are fixed, not scored, or a layer's last are not among them.
 
     Args:
         followed: The channels.
         scores: Importance, float64 [groups]; NaN keeps a group.
         scope: ``global`` removes the least important of all layers first, ``layer`` the same share of each.
+        source: ``bundle_sizes`` of the model that the shares are of, where some of it is gone already.
     """
     held = {group for group in range(followed.groups) if group in followed.fixed or np.isnan(scores[group])}
     last = {_most_important(followed, made.channels, scores) for made in followed.made.values() if len(made.channels)}
@@ -75,11 +77,14 @@ def order(followed: Followed, scores: np.ndarray, scope: str) -> list[int]:
     if scope == "global":
         return sorted(able, key=lambda group: (scores[group], group))
     bundles = bundles_of(followed)
-    sizes = {bundle: sum(bundles[group] == bundle for group in range(followed.groups)) for bundle in set(bundles)}
+    now = bundle_sizes(followed)
+    before = now if source is None else source
     place: dict[int, float] = {}
-    for bundle, size in sizes.items():
+    for path, made in followed.made.items():
+        bundle = bundles[int(followed.group[made.channels[0]])]
         own = sorted((group for group in able if bundles[group] == bundle), key=lambda group: (scores[group], group))
-        place.update({group: (rank + 1) / size for rank, group in enumerate(own)})
+        gone = before[path] - now[path]
+        place.update({group: (gone + rank + 1) / before[path] for rank, group in enumerate(own)})
     return sorted(able, key=lambda group: (place[group], bundles[group], group))
 
 
@@ -105,6 +110,13 @@ def bundles_of(followed: Followed) -> list[int]:
             low, high = sorted((root(int(groups[0])), root(int(group))))
             bundle[high] = low
     return [root(group) for group in range(followed.groups)]
+
+
+def bundle_sizes(followed: Followed) -> dict[Path, int]:
+    """For each layer that makes channels how many groups it has together with the layers that share some of them."""
+    bundles = bundles_of(followed)
+    sizes = Counter(bundles)
+    return {path: sizes[bundles[int(followed.group[made.channels[0]])]] for path, made in followed.made.items()}
 
 
 def keep_of(followed: Followed, gone: list[int]) -> np.ndarray:

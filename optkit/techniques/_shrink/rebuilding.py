@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optkit.errors import InternalError
+from optkit.errors import InternalError, UnreachableError
 from optkit.keras_models import lookup
 from optkit.keras_models._replay import replay
 from optkit.techniques._shrink.follow import is_model
@@ -32,12 +32,19 @@ def rebuild(model: Any, followed: Followed, keep: np.ndarray) -> Any:
         model: The tf_keras model; it is not changed.
         followed: Its channels.
         keep: Groups that stay, bool [groups].
+
+    Raises:
+        UnreachableError: Keras cannot build such a model from a configuration.
     """
     wanted: dict[Path, list[Setting]] = {}
     for setting in followed.settings:
         wanted.setdefault(setting.path, []).append(setting)
     config = _edited(model.get_config(), (), wanted, followed, keep)
-    made = type(model).from_config(config)
+    try:
+        made = type(model).from_config(config)
+    except Exception:
+        _check_can_be_built(model)
+        raise
     cuts: dict[Path, list[Cut]] = {}
     for cut in followed.cuts:
         cuts.setdefault(cut.path, []).append(cut)
@@ -49,6 +56,23 @@ def rebuild(model: Any, followed: Followed, keep: np.ndarray) -> Any:
         if weights:
             layer_at(made, path).set_weights(weights)
     return made
+
+
+def _check_can_be_built(model: Any) -> None:
+    """Tell a model that Keras cannot build again at all from a size that was set wrong.
+
+    Raises:
+        UnreachableError: It cannot.
+    """
+    try:
+        type(model).from_config(model.get_config())
+    except Exception as error:
+        # Keras raises whatever a layer's code raises.
+        reason = " ".join(str(error).split())[:200]
+        raise UnreachableError(
+            f"shrink: Keras cannot build {model.name} again from its own configuration ({reason}); save it with layers "
+            "that it can"
+        ) from error
 
 
 def _layers(model: Any, path: Path) -> Iterable[tuple[Path, Any]]:

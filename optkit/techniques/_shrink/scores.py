@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = 1_024
 # Of large pictures fewer, since each goes through the network in every turn.
 _VALUES = 20_000_000
-_VALUES_AT_ONCE = 400_000
+_VALUES_AT_ONCE = 1_200_000
 _AT_ONCE = 64
 
 
@@ -120,7 +120,7 @@ def _run(model: Any, inputs: list[Any], path: Path, at: Callable[[Path, Any], An
     return replay(model, inputs, apply)
 
 
-def _batches(model: Any, data: Dataset, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches(model: Any, data: Dataset, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Real training examples float32 [n, *shape] and their labels, drawn by the seed."""
     shape = tuple(model.input_shape[1:])
     size = max(1, math.prod(shape))
@@ -144,7 +144,7 @@ def _by_activation(model: Any, followed: Followed, data: Dataset, _task: Task, s
             sums[path] = sums.get(path, 0.0) + seen
         return x
 
-    for real, _ in _batches(model, data, seed):
+    for real, _ in batches(model, data, seed):
         _run(model, [tf.constant(real)], (), at)
     return _mean_by_group(followed, [(readers[path], _over_mean(values)) for path, values in sums.items()])
 
@@ -159,7 +159,7 @@ def _by_taylor(model: Any, followed: Followed, data: Dataset, task: Task, seed: 
     objective = objective_of(TrainingPlan(1, 1, "adam", 1e-3, "constant"), task)
     loss, _ = loss_and_metric(objective, task)
     total, count = np.zeros(followed.groups), 0
-    for real, labels in _batches(model, data, seed):
+    for real, labels in batches(model, data, seed):
         # One gate for each example and group: the loss's slope along it is what a Taylor expansion says of removing it.
         gates = tf.ones((len(real), followed.groups))
 
