@@ -71,9 +71,12 @@ def compress_within(
         if name not in BUDGET:
             raise InputError(f"unknown limit {name!r}: {nearest(name, list(BUDGET))}")
     chosen, named = resolve(settings, recipe_arguments)
-    given = [one for one in named if not _is_added(one, recipe_arguments)] if recipe_arguments else []
+    from_file, own = recipes.read_all(recipe_arguments)
+    given = [one for one in named if one.name != BASELINE_NAME and any(one.steps == mine.steps for mine in own)]
     chosen = _slim(chosen)
-    wanted = read_budget(budget, prefer=_preference(settings, chosen), formats=chosen.formats, threads=chosen.threads)
+    # What is best without a word depends on the limits.
+    prefer = chosen.prefer if "prefer" in {**from_file, **settings} else None
+    wanted = read_budget(budget, prefer=prefer, formats=chosen.formats, threads=chosen.threads)
     folder = run_folder(chosen, out)
     store.check_own(folder, "compress")
     store.check_apart(folder, {"MODEL": chosen.model, "--data": chosen.data, "--calibration": chosen.calibration})
@@ -102,21 +105,10 @@ def compress_within(
         raise
 
 
-def _preference(given: Mapping[str, Any], settings: Settings) -> str | None:
-    """What is preferred, where the user said so: what is best without a word depends on the limits."""
-    return settings.prefer if "prefer" in given else None
-
-
 def _slim(settings: Settings) -> Settings:
     """Files of a search are slim: names that no runtime needs would count against the size."""
     formats = settings.formats if settings.format is None else (settings.format,)
     return msgspec.structs.replace(settings, slim=True, formats=formats, format=None)
-
-
-def _is_added(recipe: Recipe, arguments: Sequence[str]) -> bool:
-    """Whether a recipe is a reference or a control that the user did not name."""
-    is_reference = recipe.name == BASELINE_NAME
-    return is_reference or not any(recipe.steps == one.steps for one in recipes.read_all(arguments)[1])
 
 
 def _run(
