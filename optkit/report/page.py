@@ -10,6 +10,7 @@ from optkit.report import (
     chart_bytes,
     chart_curves,
     chart_scaling,
+    chart_search,
     chart_speed,
     chart_tradeoff,
     headline,
@@ -117,6 +118,7 @@ def _search(report: Report) -> dict[str, Any] | None:
     return {
         "sentence": search_words.sentence(record),
         "met": record.met,
+        "chart": chart_search.tradeoff(record),
         "limits": [(search_words.limit_words(one), one.what) for one in record.limits],
         "header": search_words.header(record),
         "rows": [(one, cells, search_words.is_delivered(record, one)) for one, cells in search_words.rows(record)],

@@ -11,7 +11,7 @@ from page_reader import Page
 from sample_report import sample_report
 from sample_search import sample_search, searched_report, tried
 
-from optkit.report import markdown, page, terminal
+from optkit.report import chart_search, markdown, page, terminal
 from optkit.report.json_file import from_json, json_schema, to_json
 
 
@@ -87,3 +87,17 @@ def test_names_from_outside_cannot_become_markup() -> None:
     assert "<script>alert(1)" not in page.render(searched_report(record))
     Page(page.render(searched_report(record)))
     assert "<script>alert(1)" not in markdown.render(searched_report(record))
+
+
+def test_the_chart_has_a_mark_for_each_file_that_has_both_figures() -> None:
+    record = sample_search()
+    drawn = str(chart_search.tradeoff(record))
+    # Drawn for wide and for narrow pages; neither the failed file nor the one that was not made is on it.
+    assert drawn.count("<circle") == 2 * 3
+    assert drawn.count('class="mark chosen"') == 2
+    assert "bad" not in drawn
+    # A line for each of the two limits.
+    assert drawn.count('class="axis"') == 2 * 2
+    # A drop of 20 points lies on the lower edge, with its own figure in words.
+    assert "20.00 [19.80, 20.20]" in drawn
+    assert chart_search.tradeoff(msgspec.structs.replace(record, trials=record.trials[:1])) is None
