@@ -45,8 +45,8 @@ def parameters(technique: str) -> list[str]:
     shown = []
     for field, default in defaults.items():
         schema = msgspec.json.schema(hints[field])
-        # A parameter that may be left out is one of several kinds.
-        schema |= next((one for one in schema.get("anyOf", ()) if one.get("type") != "null"), {})
+        # What may be left out is a number or nothing: its limits are the number's.
+        schema = next((one for one in schema.get("anyOf", ()) if one["type"] == "number"), schema)
         choices = schema.get("enum") or get_args(hints[field]) if "enum" in schema else None
         limits = [
             f"{sign} {schema[key]:g}"

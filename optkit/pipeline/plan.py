@@ -148,8 +148,7 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str, parts
             known_as = {path: teachers[path] for path in named}
             # By what they are: the names are in the step.
             needed: dict[str, Any] = {"teachers": list(known_as.values())} if named else {}
-            if getattr(registry.load("techniques", step.name), "NEEDS_CALIBRATION", False):
-                needed["calibration_count"] = settings.calibration_count
+            needed |= _measured(step, settings)
             key = digest({"parent": parent.key, "step": step, "skip_layers": settings.skip_layers, **needed})
             stage = next((known for known in models if known.key == key), None)
             if stage is None:
@@ -174,6 +173,17 @@ def _teacher_key(path: str, root: str, settings: Settings) -> str:
     """Its outputs are compared with the baseline's, and the data with its input."""
     own = settings.custom_objects and sha256_path(Path(settings.custom_objects))
     return digest({"stage": "teacher", "model": sha256_path(Path(path)), "baseline": root, "custom_objects": own})
+
+
+def _measured(step: Step, settings: Settings) -> dict[str, Any]:
+    """What a technique calibrates with, and what the files are made with that it measures on its way."""
+    module = registry.load("techniques", step.name)
+    found: dict[str, Any] = {}
+    if getattr(module, "NEEDS_CALIBRATION", False):
+        found["calibration_count"] = settings.calibration_count
+    if not getattr(module, "EXPORTS", False):
+        return found
+    return found | {"io": settings.io, "packages": versions(EXPORT_PACKAGES), "code": source_digest(EXPORT_SOURCES)}
 
 
 def _source(settings: Settings) -> dict[str, Any]:

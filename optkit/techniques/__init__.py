@@ -9,8 +9,9 @@ A technique module defines ``SUMMARY``, ``SOURCE``, a frozen ``Params`` record w
 Optionally ``NOT_AFTER`` maps names of techniques that it cannot follow to the reason, and ``teachers(params)`` names
 the other models that it needs: ``baseline``, the one that the run starts from, and paths of Keras files. One with
 ``LAST_BEFORE`` must be the last step before one of these precisions; one with ``NEEDS_CALIBRATION`` gets the images
-that int8 files are calibrated with. ``STOPS`` says that a refusal ends the run, where otherwise the files are left out
-with the reason. A technique that trains has ``epochs`` among its parameters, others have none.
+that int8 files are calibrated with; ``EXPORTS`` says that it calls ``Work.file_bytes``, and ``STOPS`` that a refusal
+ends the run, where otherwise the files are left out with the reason. A technique that trains has ``epochs`` among its
+parameters, others have none.
 """
 
 from __future__ import annotations

@@ -45,6 +45,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
 def requires(model: Any, work: Work) -> str | None:
     """At least one layer must have a kernel that is rounded."""
+    if len(model.inputs) != 1:
+        return f"the model has {len(model.inputs)} inputs; only models with one are done"
     if _corrected_layers(model, work):
         return None
     return "no layer has a kernel that is rounded to int8 and a bias to correct"
@@ -87,7 +89,7 @@ def apply(model: Any, work: Work) -> Applied:
             notes.append(LayerNote(layer.name, changed=True, reason=reason))
         else:
             notes.append(LayerNote(layer.name, changed=False, reason=_left_alone(layer, work)))
-    return Applied(result, notes, [], [layer.name for layer in result.layers])
+    return Applied(result, notes, [], layers=[layer.name for layer in result.layers])
 
 
 def _left_alone(layer: Any, work: Work) -> str:

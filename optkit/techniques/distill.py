@@ -107,6 +107,8 @@ def _network(params: Params) -> networks.Network:
 
 def requires(model: Any, work: Work) -> str | None:
     """There must be something to learn: a student that is not its own only teacher."""
+    if len(model.inputs) != 1:
+        return f"the model has {len(model.inputs)} inputs; only models with one are done"
     params: Params = work.params
     if params.student == SAME:
         only = teachers(params) == (BASELINE_TEACHER,)
@@ -178,7 +180,7 @@ def apply(model: Any, work: Work) -> Applied:
         for layer in model.layers
         if layer.name not in layers
     ]
-    return Applied(copy_model(student), notes, epochs, layers)
+    return Applied(copy_model(student), notes, epochs, layers=layers)
 
 
 def taught(student: Any, teacher: Callable[[Any], Any], answers: Answers, weight: float) -> Any:

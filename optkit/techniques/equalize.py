@@ -43,6 +43,8 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
 
 def requires(model: Any, work: Work) -> str | None:
     """Two layers with kernels must follow each other with nothing between that a factor changes."""
+    if len(model.inputs) != 1:
+        return f"the model has {len(model.inputs)} inputs; only models with one are done"
     found, reasons = _channels.pairs(_channels.folded(model, work.skip_layers)[0], work.skip_layers)
     if found:
         return None
@@ -65,7 +67,7 @@ def apply(model: Any, work: Work) -> Applied:
     for name, values in weights.items():
         layers[name].set_weights([value.astype(np.float32) for value in values])
     notes = [_note(layer.name, found, reasons, gone) for layer in model.layers]
-    return Applied(result, notes, [], [layer.name for layer in result.layers])
+    return Applied(result, notes, [], layers=[layer.name for layer in result.layers])
 
 
 def _equalize(layers: dict[str, Any], weights: dict[str, list[np.ndarray]], pair: _channels.Pair) -> float:

@@ -154,7 +154,7 @@ def apply(model: Any, work: Work) -> Applied:
             notes.append(LayerNote(name, changed=True, reason=_words(chosen[name])))
         else:
             notes.append(LayerNote(name, changed=False, reason=skipped.get(name, "has no weights")))
-    return Applied(result, notes, epochs, [layer.name for layer in result.layers])
+    return Applied(result, notes, epochs, layers=[layer.name for layer in result.layers])
 
 
 def _words(split: Split) -> str:

@@ -37,6 +37,8 @@ NOT_AFTER = {
 }
 # It is made only where it was asked for by name, with a goal: what cannot be had ends the run.
 STOPS = True
+# A goal in bytes is measured on files.
+EXPORTS = True
 # Scorings in each step: with fewer, channels that could stand in for each other all go at once.
 TURNS = 8
 GOALS = ("channels", "macs", "parameters", "bytes")
@@ -322,4 +324,4 @@ def ensures(model: Any, work: Work, notes: Sequence[LayerNote]) -> tuple[list[Ch
     return promises.checks(before, after, limits, what), promises.kernels(model, work.skip_layers)
 
 
-__all__ = ["NOT_AFTER", "SOURCE", "STOPS", "SUMMARY", "Params", "apply", "ensures", "requires"]
+__all__ = ["EXPORTS", "NOT_AFTER", "SOURCE", "STOPS", "SUMMARY", "Params", "apply", "ensures", "requires"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optkit.errors import InputError, nearest
+from optkit.exporters import source_name
 from optkit.schema import Check
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def checks(facts: ModelFacts, *, precision: str, io_type: str, float_layers: Nam
     layers = float_layers if precision in _QUANTIZED else ()
     left_out = [c for c in kernels_in_order(facts) if _is_left_out(c, facts, layers)]
     looked_at = [c for c in kernels_in_order(facts) if not any(c is other for other in left_out)]
-    found = [_builtin_only(facts), _io(facts, io_type), *_PRECISIONS[precision](facts, looked_at)]
+    found = [_builtin_only(facts), _io(facts, io_type, left_out), *_PRECISIONS[precision](facts, looked_at)]
     # Layers without a kernel, such as a normalization, are in the file by their operators' names alone.
     without_kernel = [
         operator.name
@@ -100,7 +101,8 @@ def _is_left_out(kernel: Constant, facts: ModelFacts, float_layers: Names) -> bo
 
 
 def _parts(name: str) -> list[str]:
-    return name.replace(";", "/").replace(":", "/").split("/")
+    # Quantization-aware training leaves a prefix before the names of layers, also of those that it was to skip.
+    return [source_name(part) for part in name.replace(";", "/").replace(":", "/").split("/")]
 
 
 def _builtin_only(facts: ModelFacts) -> Check:
@@ -116,8 +118,12 @@ def _builtin_only(facts: ModelFacts) -> Check:
     )
 
 
-def _io(facts: ModelFacts, io_type: str) -> Check:
-    seen = sorted({port.dtype for port in (*facts.inputs, *facts.outputs)})
+def _io(facts: ModelFacts, io_type: str, left_out: list[Constant]) -> Check:
+    """The type of inputs and outputs; of a layer that was left in float they may be float as well."""
+    own = [facts.operators[kernel.operator] for kernel in left_out]
+    free = {tensor.name for operator in own for tensor in (*operator.inputs[:1], *operator.outputs)}
+    ports = [port for port in (*facts.inputs, *facts.outputs) if not (port.dtype == "float32" and port.name in free)]
+    seen = sorted({port.dtype for port in ports}) or [io_type]
     return Check("input and output type", passed=seen == [io_type], observed=", ".join(seen), limit=io_type, unit="")
 
 

@@ -225,6 +225,21 @@ def as_exported(tell: Tell) -> dict[str, dict[str, float]]:
     return results
 
 
+def several_inputs(tell: Tell) -> dict[str, str | None]:
+    """What each technique says of a model with two inputs."""
+    from tf_keras import Model, layers
+
+    configure_tensorflow(0, threads=1)
+    one, other = layers.Input((300,), name="one"), layers.Input((200,), name="other")
+    x = layers.Dense(50, activation="relu", name="dense")(layers.Concatenate(name="both")([one, other]))
+    model = alive(Model([one, other], layers.Dense(10, activation="softmax", name="probabilities")(x)))
+    given: dict[str, dict[str, Any]] = {"factorize": {"share": 0.5}, "equalize": {}, "bias-correct": {}, "distill": {}}
+    return {
+        name: registry.load("techniques", name).requires(model, work_for(name, params, tell))
+        for name, params in given.items()
+    }
+
+
 def renamed(_: Tell) -> dict[str, Any]:
     """Layers under other names, two of them swapped, and one that gives way."""
     configure_tensorflow(0, threads=1)

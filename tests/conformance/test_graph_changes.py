@@ -10,7 +10,7 @@ import pytest
 from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
 from optkit.workers import Failure, Job, Workers
 
-NAMES = ("full_rank", "planted", "equalized", "renamed", "as_exported")
+NAMES = ("full_rank", "planted", "equalized", "renamed", "as_exported", "several_inputs")
 # Sums of some thousand float32 products; what is cut off differs by hundreds of times that.
 ROUNDING = 2e-5
 
@@ -103,3 +103,11 @@ def test_bias_correction_goes_by_the_weights_that_int8_files_have(results: dict[
         assert len(found) == 10
         # A step that is off by rounding of its scale; another scheme would be off by half a step and more.
         assert max(found.values()) < 0.01, (file_format, found)
+
+
+def test_a_model_with_several_inputs_is_split_and_by_the_others_refused(results: dict[str, Any]) -> None:
+    found = results["several_inputs"]
+    assert found.pop("factorize") is None
+    assert len(found) == 3
+    for reason in found.values():
+        assert reason.startswith("the model has 2 inputs")

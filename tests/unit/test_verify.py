@@ -366,6 +366,24 @@ def test_layers_left_in_float_are_listed(tmp_path: Path) -> None:
     assert checks["int8 kernels"].observed == "conv (float32)"
 
 
+def test_a_first_layer_left_in_float_after_quantization_aware_training_takes_float(tmp_path: Path) -> None:
+    facts = readback.read(model_files.write_tflite(tmp_path, model_files.network(), "fp32"))
+    # Training with rounding puts a prefix before the layer's name, and nothing makes an integer of the input.
+    kernel = next(one for one in facts.constants if one.name == "conv")
+    renamed = [replace(one, name="net/quant_conv/Conv2D") if one is kernel else one for one in facts.constants]
+    facts = replace(facts, constants=tuple(renamed), outputs=(replace(facts.outputs[0], dtype="int8"),))
+
+    def wrong(layers: tuple[str, ...]) -> dict[str, object]:
+        found = structure.checks(facts, precision="int8", io_type="int8", float_layers=layers)
+        return {one.name: one.observed for one in found if not one.passed}
+
+    assert "input and output type" not in wrong(("conv",))
+    assert wrong(("conv",))["int8 kernels"] == "dense (float32)"
+    assert wrong(())["input and output type"] == "float32, int8"
+    # The dense layer does not take the input: left out alone, it is no reason for a float one.
+    assert wrong(("dense",))["input and output type"] == "float32, int8"
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_layer_left_out_of_techniques_alone_changes_nothing(tmp_path: Path, precision: str) -> None:
     path = model_files.write_tflite(tmp_path, model_files.network(), precision)
