@@ -83,7 +83,9 @@ def start_share(known: Sequence[Known], budget: Budget) -> float:
             # A weight takes four bytes and one: of two files of the same network that leaves what is no weight.
             weights = max(1.0, (whole - small) / 3)
             rest = max(0.0, small - weights)
-            return min(LARGEST, max(LEAST, (limit.limit - rest) / weights * 0.97))
+            # Most of the rest are biases and scales of channels, of which there are as many as the root of weights.
+            root = (math.sqrt(rest**2 + 4 * weights * limit.limit) - rest) / (2 * weights)
+            return min(LARGEST, max(LEAST, root**2 * 0.97))
     return 0.5
 
 
