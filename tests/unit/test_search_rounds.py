@@ -160,7 +160,7 @@ def test_the_first_amount_is_about_what_the_size_allows() -> None:
     # 100,000 weights of one byte, and 4,000 bytes that are none: 18,290 and 1,710.
     assert shares.start_share(PLAIN, BOTH) == pytest.approx(0.1829 * 0.97, rel=1e-3)
     assert shares.start_share(PLAIN, budget(max_drop="1pt")) == 0.5
-    assert shares.start_share(PLAIN, budget(max_size="400B")) == shares.LEAST
+    assert shares.start_share(PLAIN, budget(max_size="360B")) == shares.LEAST
     assert shares.start_share(PLAIN, budget(max_size="1MB")) == shares.LARGEST
 
 
