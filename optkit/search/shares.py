@@ -32,7 +32,8 @@ def next_recipes(known: Sequence[Known], budget: Budget) -> list[Recipe]:
     found = probes(known, axis, stage=STAGE)
     if len(found) >= ROUNDS * A_ROUND:
         return []
-    wanted = next_shares(found, prefer=budget.prefer, start=start_share(known, budget))
+    most = LARGEST if budget.limit("size") is None else largest_share(known, budget)
+    wanted = next_shares(found, prefer=budget.prefer, start=start_share(known, budget), most=most)
     return [recipes.parse(f"shrink:{axis}={share}+int8") for share in wanted]
 
 
@@ -41,7 +42,7 @@ def axis_of(budget: Budget) -> str:
     return "macs" if budget.limit("latency") is not None and budget.limit("size") is None else "parameters"
 
 
-def next_shares(found: Sequence[Probe], *, prefer: str, start: float) -> list[float]:
+def next_shares(found: Sequence[Probe], *, prefer: str, start: float, most: float = LARGEST) -> list[float]:
     """The next shares to try.
 
     The smaller the share, the smaller and faster the file, and the larger its drop. Where the most accurate file is
@@ -52,6 +53,7 @@ def next_shares(found: Sequence[Probe], *, prefer: str, start: float) -> list[fl
         found: What is known, by growing share.
         prefer: What is wanted.
         start: Where to begin: about the largest share that can be within the limits.
+        most: About the largest share whose file is small enough: more than that is not worth trying.
     """
     if not found:
         return _apart([start, start / 4 if prefer != "accuracy" else start * 0.7])
@@ -61,10 +63,10 @@ def next_shares(found: Sequence[Probe], *, prefer: str, start: float) -> list[fl
     if prefer == "accuracy":
         good = [one.share for one in found if one.small_enough and one.made]
         low = max(good, default=LEAST)
-        high = min((one.share for one in found if one.share > low and not one.small_enough), default=LARGEST)
+        high = min((one.share for one in found if one.share > low and not one.small_enough), default=most)
     else:
-        good = [one.share for one in found if one.good_enough]
-        high = min(good, default=LARGEST)
+        good = [one.share for one in found if one.good_enough and one.small_enough]
+        high = min(good, default=most)
         low = max((one.share for one in found if one.share < high and not one.good_enough), default=LEAST)
     if high / low <= NEAR:
         return []
@@ -104,6 +106,10 @@ def largest_share(known: Sequence[Known], budget: Budget) -> float:
         for (low, small), (high, large) in pairwise(sizes):
             if small <= limit.limit < large:
                 return low + (high - low) * (limit.limit - small) / (large - small) * 0.98
+        for share, size in reversed(sizes):
+            if size <= limit.limit:
+                # A file grows by no more than its network does.
+                return min(LARGEST, max(start_share(known, budget), share * limit.limit / size * 0.98))
     return start_share(known, budget)
 
 

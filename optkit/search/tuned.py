@@ -30,6 +30,10 @@ EPOCHS = (4, 8, 16)
 STEPS = (1, 2, 4)
 SCORES = ("taylor", "l2")
 RATES = (5e-4, 8e-3)
+FIRST: tuple[dict[str, Any], ...] = (
+    {"score": "taylor", "steps": 2, "epochs": 8, "learning_rate": 4e-3, "rest": "qat+int8"},
+    {"score": "taylor", "steps": 4, "epochs": 8, "learning_rate": 2e-3, "rest": "int8"},
+)
 # A file that could not be made is worse than any that could.
 _WORST = 1e9
 
@@ -59,6 +63,13 @@ def next_recipes(known: Sequence[Known], budget: Budget, *, seed: int, endless: 
         drawn = _drawn(one, budget)
         if drawn is not None and all(_is_in(drawn[key], space[key]) for key in space):
             study.add_trial(_told(one.best, budget, names, drawn, space))
+    if not done:
+        # What helps a small network most, before anything is left to chance.
+        share = space["share"]
+        met = any(one.good_enough and one.small_enough and one.made for one in probes(known, shares.axis_of(budget)))
+        at = math.sqrt(share.low * share.high) if met and budget.prefer != "accuracy" else share.high
+        for params in FIRST:
+            study.enqueue_trial({"share": at, **params})
     found: list[Recipe] = []
     # A draw may be known already, or not go together.
     for _ in range(10 * A_ROUND):

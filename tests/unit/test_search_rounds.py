@@ -134,6 +134,19 @@ def test_amounts_are_bisected_between_good_and_bad() -> None:
     assert shares.next_shares(near, prefer="size", start=0.2) == []
 
 
+def test_more_than_the_size_allows_is_not_tried() -> None:
+    found = [probe(0.01, small=True, good=False), probe(0.04, small=True, good=False)]
+    assert shares.next_shares(found, prefer="size", start=0.04, most=0.042) == []
+    assert all(0.04 < one < 0.2 for one in shares.next_shares(found, prefer="size", start=0.04, most=0.2))
+    # A quarter of what is allowed: the network may be four times as large.
+    seen = [*PLAIN, known("shrink:parameters=0.04+int8", 5_000, 1.5)]
+    assert shares.largest_share(seen, BOTH) == pytest.approx(0.1829 * 0.97, rel=1e-3)
+    seen = [*PLAIN, known("shrink:parameters=0.1+int8", 8_000, 1.5)]
+    assert shares.largest_share(seen, BOTH) == pytest.approx(0.25 * 0.98)
+    seen += [known("shrink:parameters=0.3+int8", 32_000, 0.1)]
+    assert shares.largest_share(seen, BOTH) == pytest.approx(0.1 + 0.1 * 0.98)
+
+
 def test_no_amount_is_tried_where_less_is_not_good_and_more_is_too_large() -> None:
     found = [
         probe(0.1, small=True, good=False),
@@ -191,8 +204,12 @@ def test_the_same_knowledge_gives_the_same_draw() -> None:
     draws = [tuned.next_recipes(seen, BOTH, seed=3, endless=False) for _ in range(2)]
     assert draws[0] == draws[1]
     assert len(draws[0]) == tuned.A_ROUND
-    assert draws[0] != tuned.next_recipes(seen, BOTH, seed=4, endless=False)
-    for recipe in draws[0]:
+    # The first draws are fixed, the next ones are the seed's.
+    assert draws[0] == tuned.next_recipes(seen, BOTH, seed=4, endless=False)
+    more = [*seen, *(known(text_of(one), 18_000, 1.2, "tuned") for one in draws[0])]
+    drawn = [tuned.next_recipes(more, BOTH, seed=seed, endless=False) for seed in (3, 3, 4)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    for recipe in (*draws[0], *drawn[0]):
         # Between the two sides: as large as the size allows.
         assert 0.09 < recipe.techniques[0].params["parameters"] < 0.18
 
