@@ -12,9 +12,9 @@ from benchmarks._result import Figure, write
 
 ARGUMENTS = (
     *("--formats", "tflite", "--max-drop", "0.5pt", "--max-size", "20KB", "--max-latency", "100us"),
-    *("--time", "10m"),
+    *("--time", "5m"),
 )
-SECONDS = 600
+SECONDS = 300
 
 
 def run(results: Path, names: list[str]) -> list[str]:  # noqa: ARG001  # a benchmark's signature
