@@ -28,6 +28,12 @@ class UnreachableError(InputError):
     """A goal that was asked for cannot be had: the run ends, instead of leaving out the files that it is about."""
 
 
+class BudgetMissedError(OptkitError):
+    """No file meets every limit that was set; the nearest is delivered."""
+
+    exit_code = 3
+
+
 class PartialError(OptkitError):
     """Some files failed; the others are there."""
 

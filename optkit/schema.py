@@ -23,6 +23,7 @@ from optkit.quality import (
     Parity,
     Verdict,
 )
+from optkit.search_record import SearchRecord
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -52,6 +53,7 @@ __all__ = [
     "Report",
     "RuntimeFacts",
     "ScalingPoint",
+    "SearchRecord",
     "Size",
     "Skipped",
     "Speedup",
@@ -381,7 +383,8 @@ class Report(Struct, frozen=True):
     ``pictures`` has the test images that a flip names, once each: index in the test set (as a string) to a PNG
     in base64 (``optkit.report.pictures``), so that the page is drawn from this record alone. ``task`` says what
     outputs stand for; ``None`` in reports of versions that knew classes only, and where nothing was judged. ``seed``
-    decided everything that is drawn at random; ``None`` in reports of versions that did not note it.
+    decided everything that is drawn at random; ``None`` in reports of versions that did not note it. ``search`` has
+    every file that was tried where limits were set, of which ``variants`` are what was delivered and its reference.
     """
 
     schema_version: int
@@ -401,3 +404,4 @@ class Report(Struct, frozen=True):
     stopping: list[Stopping] = []
     task: Task | None = None
     seed: int | None = None
+    search: SearchRecord | None = None

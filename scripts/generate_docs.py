@@ -64,6 +64,20 @@ def standard() -> str:
     )
 
 
+def search() -> str:
+    """What the terminal showed of the search in the committed run with limits, and what that run cost."""
+    shown = (RESULTS / "search.txt").read_text(encoding="utf-8")
+    found = "search, judged" + shown.partition("search, judged")[2].partition("\nwarning:")[0].partition("\nwrote ")[0]
+    result = json.loads((RESULTS / "search.json").read_text(encoding="utf-8"))
+    figures = {figure["name"]: figure["value"] for figure in result["figures"]}
+    drop = figures["drop on the test set, upper end of its 95 % interval"]
+    return (
+        f"```text\n{found.strip()}\n```\n\n"
+        f"On the test set the delivered file has lost at most {drop:.2f} points (upper end of the 95 % interval); "
+        f"{result['environment']['cpu_model']}, {result['environment']['cores']} cores, {result['date']}.\n"
+    )
+
+
 def accuracies() -> str:
     """Markdown table of the baselines' test accuracy, from the committed run."""
     result = json.loads((RESULTS / "baselines.json").read_text(encoding="utf-8"))
@@ -172,6 +186,7 @@ SECTIONS = {
     "peers": peers,
     "lessons": lessons,
     "standard": standard,
+    "search": search,
     "techniques": techniques,
     "precisions": precisions,
     "baselines": baselines,

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from optkit.cli import preprocessing
-from optkit.errors import PartialError
+from optkit.errors import BudgetMissedError, PartialError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from optkit.schema import Report
 
 # Options that are passed on as settings when they were given; the rest have their own parameter.
 SETTINGS = (
@@ -104,6 +109,27 @@ REPEATED = ("skip_layers", "allow", "metrics")
 )
 @click.option("--prefer", metavar="size|latency|accuracy", help="What the recommendation optimizes (default size).")
 @click.option("--format", "format", metavar="NAME", help="Recommend only a file of this format.")
+@click.option(
+    "--max-drop",
+    metavar="0.5pt",
+    help="Search for a file that loses at most so many percentage points of accuracy (values: 5% more mean absolute "
+    "error) against fp32, shown by the 95 % interval on validation data.",
+)
+@click.option(
+    "--max-size",
+    metavar="20KB",
+    help="Search for a file of at most so many bytes: B, KB (1,000), KiB (1,024), MB, MiB.",
+)
+@click.option(
+    "--max-latency",
+    metavar="100us",
+    help="Search for a file whose call takes at most so long (us, ms, s): p50, one thread, on this machine.",
+)
+@click.option(
+    "--time",
+    metavar="10m",
+    help="End the search after so long (s, m, h), all runs in the folder together; at least fp32 and int8 are made.",
+)
 @click.option("--threads", type=int, help="Threads that files are measured with (default 1).")
 def command(recipes: tuple[str, ...], out: str | None, **options: Any) -> None:
     """Compress MODEL, or train a baseline; prove and measure each file, recommend one.
@@ -111,6 +137,10 @@ def command(recipes: tuple[str, ...], out: str | None, **options: Any) -> None:
     MODEL is a .keras or .h5 file, weights of a baseline, or a SavedModel folder; --data has its data. Writes TFLite
     and ONNX files and a report to the run folder. The same command again continues a run that was stopped, and redoes
     nothing that is there and intact.
+
+    With --max-drop, --max-size or --max-latency it searches recipes and their parameters for the best file within all
+    limits (the smallest; without --max-drop the most accurate; or see --prefer), and delivers that one. Where there is
+    none it delivers the nearest, says which limit is exceeded by how much, and ends with exit code 3.
     """
     from optkit.cli.progress import Display
     from optkit.pipeline.run import compress, run_folder
@@ -123,6 +153,12 @@ def command(recipes: tuple[str, ...], out: str | None, **options: Any) -> None:
     if "formats" in settings:
         settings["formats"] = [name.strip() for name in settings["formats"].split(",") if name.strip()]
     folder = run_folder(resolve(settings, recipes)[0], out)
+    budget = {name: options[name] for name in ("max_drop", "max_size", "max_latency", "time")}
+    if any(value is not None for value in budget.values()):
+        report = _search(budget, recipes, folder, settings)
+        terminal.show(report, folder)
+        _end_search(report)
+        return
     with Display() as display:
         report = compress(
             recipes=recipes,
@@ -132,6 +168,49 @@ def command(recipes: tuple[str, ...], out: str | None, **options: Any) -> None:
             **settings,
         )
     terminal.show(report, folder)
+    _end(report)
+
+
+def _end(report: Report) -> None:
     failed = [f"{variant.name}.{variant.format}" for variant in report.variants if variant.status == "failed"]
     if failed:
         raise PartialError(f"{len(failed)} of {len(report.variants)} files failed: {', '.join(failed)}; see the report")
+
+
+def _search(budget: dict[str, str | None], recipes: tuple[str, ...], folder: Path, settings: dict[str, Any]) -> Report:
+    """Search; who ends it early is told what is there already."""
+    from optkit.cli.progress import Display
+    from optkit.search.run import compress_within
+    from optkit.search.state import nearest_so_far
+
+    try:
+        with Display() as display:
+            return compress_within(
+                budget,
+                recipe_arguments=recipes,
+                out=folder,
+                command=shlex.join(["optkit", *sys.argv[1:]]),
+                on_event=display.update,
+                say=click.echo,
+                **settings,
+            )
+    except Exception:
+        raise
+    except BaseException:
+        found = nearest_so_far(folder)
+        if found is not None:
+            click.echo(f"The nearest so far is {found}.", err=True)
+        raise
+
+
+def _end_search(report: Report) -> None:
+    """Exit code 4 where what was to be delivered failed, 3 where it is beyond a limit."""
+    _end(report)
+    search = report.search
+    if search is None or report.recommendation is None:
+        raise PartialError("no file that was tried passed its checks; see the report")
+    if not search.met:
+        name = f"{report.recommendation.variant}.{report.recommendation.format}"
+        raise BudgetMissedError(
+            f"no file is within all limits; delivered the nearest, {name}: {'; '.join(search.missed)}"
+        )

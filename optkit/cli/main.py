@@ -58,9 +58,9 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: Any) -> None: 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 a compare condition is broken; 2 bad input, nothing done; 4 some files failed, the "
-    "others are there (slim: the copy answers otherwise); 5 the environment failed midway; 70 internal error, the log "
-    "is named; 130 and 143 interrupted.",
+    epilog="Exit codes: 0 done; 1 a compare condition is broken; 2 bad input, nothing done; 3 no file is within all "
+    "limits, the nearest is delivered; 4 some files failed, the others are there (slim: the copy answers otherwise); "
+    "5 the environment failed midway; 70 internal error, the log is named; 130 and 143 interrupted.",
 )
 @click.option(
     "--version",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Self
 
+from optkit.report.wording import duration
+
 if TYPE_CHECKING:
     from optkit.pipeline.progress import Event
 
@@ -53,13 +55,8 @@ class Display:
         """Show where the run is."""
         if not self._shown:
             return
-        left = "" if event.seconds_left is None else f"about {_duration(event.seconds_left)} left"
+        left = "" if event.seconds_left is None else f"about {duration(event.seconds_left)} left"
         self._progress.update(self._all, completed=event.overall, note=left)
         if not event.kept:
             what = f"{VERBS[event.phase]} {event.name}"
             self._progress.update(self._stage, description=what, completed=event.fraction, note=event.text)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -43,8 +43,9 @@ def check_file(
     model_key: str,
     recipe: Mapping[str, Any],
     settings: Mapping[str, Any],
+    parts: list[str],
 ) -> None:
-    """Verify one file in its runtime, then take its answers to all validation and test images, at batch 1."""
+    """Verify one file in its runtime, then take its answers to all images of ``parts``, at batch 1."""
     from optkit import verify
     from optkit.measure.accuracy import answers as take_answers
 
@@ -75,7 +76,8 @@ def check_file(
     answers: dict[str, np.ndarray] = {}
     keras: dict[str, Any] = {}
     if verification.parity is not None:
-        for part_name, part in (("validation", dataset.validation), ("test", dataset.test)):
+        for part_name in parts:
+            part: Part = getattr(dataset, part_name)
             tell({"text": f"{part_name} images"})
             running = keras_metrics.Running(task, part.labels)
             answers[part_name] = take_answers(path, _chunks(dataset, part), task=task, see=running.see)

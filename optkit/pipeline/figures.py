@@ -18,7 +18,7 @@ from optkit import environment, store
 from optkit.data._inputs import form_in, size_of
 from optkit.errors import InputError
 from optkit.measure.latency import LatencyResult, measure_latency
-from optkit.measure.latency_figures import doubts, noise_floor, stopping, summarize
+from optkit.measure.latency_figures import doubts, noise_floor, scaling, stopping, summarize
 from optkit.measure.memory import measure_memory
 from optkit.measure.operators import measure_operators
 from optkit.pipeline.plan import MEASURE_SOURCES, RUNTIME_PACKAGES, FileStage, Plan, versions
@@ -28,8 +28,9 @@ from optkit.store import StageRecord, digest, source_digest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from optkit.data import Dataset
+    from optkit.data import Dataset, Part
     from optkit.pipeline.progress import Schedule
+    from optkit.quality import Interval
 
 LOG = logging.getLogger("optkit")
 PROCESSES = 3
@@ -98,17 +99,56 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
     return Measured(environment.with_load_after(before), latency, inspected, floors, failures, warnings, stops)
 
 
+def time_files(
+    plan: Plan, files: list[FileStage], folder: Path, examples: Path, schedule: Schedule
+) -> dict[tuple[str, str], tuple[float, Interval] | str]:
+    """Time files of any formats, each format's in an interleaved run of its own with its fp32 file.
+
+    Args:
+        plan: What they are of.
+        files: The files.
+        folder: The run folder.
+        examples: Real examples to time them with, as .npy.
+        schedule: Receives progress.
+
+    Returns:
+        By (name, format) the p50 in µs with its 95 % interval, or the reason why there is none.
+    """
+    found: dict[tuple[str, str], tuple[float, Interval] | str] = {}
+    for file_format in plan.settings.formats:
+        of_format = [file for file in files if file.format == file_format]
+        if not of_format:
+            continue
+        result = _latency(plan, of_format, folder, examples, schedule)
+        for file in of_format:
+            path = str(_path(folder, file))
+            slot = (file.name, file_format)
+            if path in result.failures:
+                found[slot] = result.failures[path]
+                continue
+            figures = scaling(result, path)[0]
+            low, high = figures.ci95
+            # Of one example a call: the time is the reciprocal of the examples per second.
+            least, most = 1e6 / high, 1e6 / low
+            found[slot] = figures.p50_us, (min(least, figures.p50_us), max(most, figures.p50_us))
+    return found
+
+
 def _path(folder: Path, file: FileStage) -> Path:
     return folder / "artifacts" / f"{file.name}.{file.format}"
 
 
 def _timed_images(folder: Path, dataset: Dataset) -> Path:
     """Real test images for timing; only their values matter, no answer is looked at."""
+    return timed_examples(folder / "cache" / "timed-images.npy", dataset, dataset.test)
+
+
+def timed_examples(path: Path, dataset: Dataset, part: Part) -> Path:
+    """Write some real examples of a part where the measuring processes read them."""
     import numpy as np
 
-    path = folder / "cache" / "timed-images.npy"
-    count = max(1, min(TIMED_IMAGES, TIMED_BYTES // (4 * size_of(form_in(dataset.test.images)))))
-    real = dataset.real(dataset.test.images[:count])
+    count = max(1, min(TIMED_IMAGES, TIMED_BYTES // (4 * size_of(form_in(part.images)))))
+    real = dataset.real(part.images[:count])
     content = io.BytesIO()
     np.save(content, real, allow_pickle=False)
     if not path.is_file() or path.read_bytes() != content.getvalue():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from optkit.data import Dataset
     from optkit.pipeline.plan import FileStage, ModelStage, Plan, TeacherStage
     from optkit.pipeline.progress import Schedule
+    from optkit.pipeline.settings import Settings
 
 LOG = logging.getLogger("optkit")
 # Seconds that stages took on two cores for LeNet-5: only their ratios matter, for the time left.
@@ -35,7 +37,14 @@ Costs = dict[tuple[str, str], float]
 
 
 def make(
-    plan: Plan, folder: Path, schedule: Schedule, costs: Costs, *, example_values: int
+    plan: Plan,
+    folder: Path,
+    schedule: Schedule,
+    costs: Costs,
+    *,
+    example_values: int,
+    pool: Workers | None = None,
+    goals_end_it: bool = True,
 ) -> tuple[Plan, dict[str, Failure]]:
     """Train, export and check whatever is missing or damaged in the run folder.
 
@@ -49,6 +58,8 @@ def make(
         schedule: Receives progress.
         costs: See ``expected_seconds``.
         example_values: Numbers in one example of the data, on which it depends how long a user's own model may take.
+        pool: Worker processes that are there already, see ``workers``; ones of its own by default.
+        goals_end_it: Whether a goal that cannot be reached ends the run; else its files are listed as skipped.
 
     Returns:
         The plan less the files that cannot be made, which are listed as skipped with the reason, and the failures of
@@ -86,17 +97,23 @@ def make(
             error = workers.as_error(job.name, failure)
             # What all else builds on, what the user named by its path, and a goal that cannot be reached: it was asked
             # for by name, so that it is refused and not left out.
-            if name == BASELINE or phase == "import" or isinstance(error, (EnvironmentFailedError, UnreachableError)):
+            ends = (EnvironmentFailedError, UnreachableError) if goals_end_it else EnvironmentFailedError
+            if name == BASELINE or phase == "import" or isinstance(error, ends):
                 raise error
 
     if not missing:
         return plan, {}
     # What is there already is waited for by nobody.
     pending = [job._replace(after=tuple(name for name in job.after if name in missing)) for job in missing.values()]
-    preload = [*PRELOAD, f"optkit.data:preload:{msgspec.json.encode(plan.settings.data_spec).decode()}"]
-    with Workers(preload, WORKER_ENVIRONMENT, folder / "log.txt") as pool:
-        results = pool.run(pending, cores=_cores(), on_event=on_event)
+    with contextlib.nullcontext(pool) if pool is not None else worker_pool(plan.settings, folder) as at_work:
+        results = at_work.run(pending, cores=_cores(), on_event=on_event)
     return _without_refused(plan, {name: one for name, one in results.items() if isinstance(one, Failure)})
+
+
+def worker_pool(settings: Settings, folder: Path) -> Workers:
+    """Worker processes with the frameworks and the data in memory; they start with the first jobs."""
+    preload = [*PRELOAD, f"optkit.data:preload:{msgspec.json.encode(settings.data_spec).decode()}"]
+    return Workers(preload, WORKER_ENVIRONMENT, folder / "log.txt")
 
 
 def expected_seconds(plan: Plan, dataset: Dataset) -> Costs:
@@ -149,7 +166,7 @@ def _jobs(plan: Plan, folder: Path, costs: Costs, example_values: int) -> dict[s
         export, check = f"export {_file_name(file)}", f"check {_file_name(file)}"
         wanted = common | own | {"key": file.key, "model_name": file.model}
         jobs.append(Job(export, "optkit.pipeline.stages:export_file", wanted, after=(f"train {file.model}",)))
-        wanted = common | own | {"key": file.check_key}
+        wanted = common | own | {"key": file.check_key, "parts": list(plan.parts)}
         # It reads what the model answers as well, which may be made again where the file is kept.
         after = (f"train {file.model}", export)
         jobs.append(Job(check, "optkit.pipeline.checking:check_file", wanted, after=after))
@@ -199,7 +216,7 @@ def _without_refused(plan: Plan, failed: dict[str, Failure]) -> tuple[Plan, dict
     for file in plan.files:
         train, export, check = f"train {file.model}", f"export {_file_name(file)}", f"check {_file_name(file)}"
         made = failed.get(train) or failed.get(export)
-        if made is not None and made.kind == InputError.__name__:
+        if made is not None and made.kind in {InputError.__name__, UnreachableError.__name__}:
             skipped.append(Skipped(file.name, file.format, made.message))
             continue
         files.append(file)

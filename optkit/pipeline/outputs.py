@@ -27,6 +27,7 @@ from optkit.schema import (
     Epoch,
     LayerNote,
     Parity,
+    Recommendation,
     Report,
     Training,
     Variant,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from optkit.data import Dataset
     from optkit.pipeline.figures import Measured
     from optkit.pipeline.plan import FileStage, Plan
+    from optkit.search_record import SearchRecord
     from optkit.store import StageRecord
     from optkit.workers import Failure
 
@@ -56,6 +58,7 @@ class Finished(NamedTuple):
         measured: Latency and memory.
         command: The command that was given.
         warnings: What was noticed about the data before any work.
+        search: The search that this run's file came of, which says what is recommended.
     """
 
     plan: Plan
@@ -65,6 +68,7 @@ class Finished(NamedTuple):
     measured: Measured
     command: str
     warnings: tuple[str, ...] = ()
+    search: SearchRecord | None = None
 
     def failure(self, file: FileStage) -> Failure | None:
         """What went wrong when the file was exported or checked."""
@@ -88,6 +92,7 @@ def write(run: Finished) -> Report:
             "inspected": {f"{name}.{suffix}": figures for (name, suffix), figures in measured.inspected.items()},
             "warnings": [*run.warnings, *measured.warnings],
             "command": run.command,
+            "search": run.search,
             "code": store.source_digest(("report", "pipeline", "measure/quality.py", "quality.py", "schema.py")),
         }
     )
@@ -156,9 +161,7 @@ def assemble(run: Finished) -> Report:
         ),
         noise_floor=measured.noise_floor,
         stopping=measured.stopping,
-        recommendation=recommend.recommend(
-            variants, prefer=settings.prefer, formats=[settings.format] if settings.format else None
-        ),
+        recommendation=_recommendation(run, variants),
         pareto=recommend.pareto(variants),
         skipped=plan.skipped,
         training=[
@@ -169,7 +172,20 @@ def assemble(run: Finished) -> Report:
         seed=settings.seed,
         task=msgspec.convert(records[plan.models[0].name].result["task"], Task),
         pictures={str(index): png for index in flipped if (png := picture.draw(dataset.test.images, index))},
+        search=run.search,
     )
+
+
+def _recommendation(run: Finished, variants: list[Variant]) -> Recommendation | None:
+    """What the search has chosen, if it passes everything in this run too; else by the rule of all runs."""
+    settings, search = run.plan.settings, run.search
+    if search is None:
+        formats = [settings.format] if settings.format else None
+        return recommend.recommend(variants, prefer=settings.prefer, formats=formats)
+    chosen = next((v for v in variants if (v.name, v.format) == (search.delivered, search.delivered_format)), None)
+    if chosen is None or not recommend.passed_all(chosen):
+        return None
+    return Recommendation(chosen.name, chosen.format, search.rule)
 
 
 def _variant(
@@ -275,6 +291,7 @@ def _warnings(run: Finished, first: StageRecord) -> list[str]:
             "look only"
         )
     known = {f"{file.name}.{file.format}" for file in plan.files}
+    known |= set() if run.search is None else {f"{one.name}.{one.format}" for one in run.search.trials}
     left = sorted(path.name for path in (folder / "artifacts").iterdir() if path.name not in known)
     if left:
         found.append(f"not of this run, left from an earlier one in the same folder: artifacts/{', '.join(left)}")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from optkit.pipeline.settings import Settings
 
 BASELINE = "baseline"
+# What finished files are judged on. A search, which is for choosing, looks at the validation part alone.
+ALL_PARTS = ("validation", "test")
+CHOOSING_PARTS = ("validation",)
 TRAINING_PACKAGES = ("keras", "numpy", "tensorflow", "tf_keras", "tensorflow-model-optimization")
 EXPORT_PACKAGES = ("tf2onnx", "onnx", "onnxruntime")
 RUNTIME_PACKAGES = ("ai-edge-litert", "onnxruntime", "numpy")
@@ -94,6 +97,7 @@ class Plan(NamedTuple):
     files: list[FileStage]
     skipped: list[Skipped]
     teachers: list[TeacherStage]
+    parts: tuple[str, ...] = ALL_PARTS
 
     def model(self, name: str) -> ModelStage:
         """The model stage of that name."""
@@ -105,13 +109,14 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
     return {package: version(package) for package in packages}
 
 
-def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Plan:
+def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str, parts: tuple[str, ...] = ALL_PARTS) -> Plan:
     """Lay out the stages; a prefix that recipes share is trained once.
 
     Args:
         settings: Of the run.
         recipes: What to make.
         data_sha256: Digest of all data that the run reads.
+        parts: Parts of the data that files answer when they are checked.
     """
     root = digest(
         {
@@ -159,9 +164,9 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str) -> Pl
                 skipped.append(Skipped(recipe.name, file_format, reason))
                 continue
             key = _file_key(parent, recipe, file_format, settings)
-            files.append(FileStage(recipe.name, file_format, key, _check_key(key), parent.name, recipe))
+            files.append(FileStage(recipe.name, file_format, key, _check_key(key, parts), parent.name, recipe))
     taken_in = [TeacherStage(path, key) for path, key in teachers.items() if path != BASELINE_TEACHER]
-    return Plan(settings, recipes, models, files, skipped, taken_in)
+    return Plan(settings, recipes, models, files, skipped, taken_in, parts)
 
 
 def _teacher_key(path: str, root: str, settings: Settings) -> str:
@@ -214,7 +219,7 @@ def _file_key(model: ModelStage, recipe: Recipe, file_format: str, settings: Set
     )
 
 
-def _check_key(export_key: str) -> str:
+def _check_key(export_key: str, parts: tuple[str, ...]) -> str:
     # Which bytes were checked is in the record's files, not in its key.
     own = {"packages": versions(RUNTIME_PACKAGES), "code": source_digest(CHECK_SOURCES)}
-    return digest({"stage": "check", "export": export_key, **own})
+    return digest({"stage": "check", "export": export_key, "parts": parts, **own})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optkit.report import headline, method, quality, wording
+from optkit.report import headline, method, quality, search_text, wording
 from optkit.report.markdown_measured import environment_facts, measured, runtimes, scaling
 from optkit.report.markdown_text import escaped, table
 from optkit.report.reference import baseline_of, controls, find, formats
@@ -22,6 +22,7 @@ def render(report: Report) -> str:
         *_recommendation(report),
         *_warnings(report.warnings),
         *(part for name in formats(report.variants) for part in _files(report, name)),
+        *search_text.markdown(report.search),
         *_doubts(report),
         *_control(report),
         *_named(report.variants),

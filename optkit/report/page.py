@@ -10,11 +10,13 @@ from optkit.report import (
     chart_bytes,
     chart_curves,
     chart_scaling,
+    chart_search,
     chart_speed,
     chart_tradeoff,
     headline,
     method,
     quality,
+    search_words,
     wording,
 )
 from optkit.report.page_classes import class_figures, confusion
@@ -104,6 +106,24 @@ def _context(report: Report) -> dict[str, Any]:
         "has_accuracy": quality.any_tested(report.variants),
         "control_notes": _control_notes(report),
         "loads": _loads(report),
+        "search": _search(report),
+    }
+
+
+def _search(report: Report) -> dict[str, Any] | None:
+    """What the page says of a search for a file within limits."""
+    record = report.search
+    if record is None:
+        return None
+    return {
+        "sentence": search_words.sentence(record),
+        "met": record.met,
+        "chart": chart_search.tradeoff(record),
+        "limits": [(search_words.limit_words(one), one.what) for one in record.limits],
+        "header": search_words.header(record),
+        "rows": [(one, cells, search_words.is_delivered(record, one)) for one, cells in search_words.rows(record)],
+        "not_made": search_words.not_made(record),
+        "notes": search_words.notes(record),
     }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from rich.markup import escape
 
-from optkit.report import headline, method, quality, screen, wording
+from optkit.report import headline, method, quality, screen, search_text, wording
 from optkit.report.reference import BASELINE_NAME, baseline_of, find, formats
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def _draw(console: Console, report: Report, written: Sequence[Path]) -> None:
     _failures(console, report.variants)
     _not_made(console, report)
     _choice(console, report)
+    if report.search is not None:
+        search_text.draw(console, report.search)
     for warning in report.warnings:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     for path in written:

@@ -122,6 +122,12 @@ def milliseconds(time_ms: float) -> str:
     return microseconds(1000 * time_ms) if time_ms < 0.1 else f"{time_ms:,.{_decimals(time_ms)}f} ms"
 
 
+def duration(seconds: float) -> str:
+    """A time that one waits: ``3 min 05 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
 def axis_time(time_us: float) -> str:
     """A round time for an axis, with no digit too many."""
     return f"{time_us:,g} µs" if time_us < 10_000 else f"{time_us / 1000:,g} ms"
