@@ -13,6 +13,7 @@ from optkit.errors import UnreachableError, nearest
 if TYPE_CHECKING:
     from optkit.exporters import ExportJob
     from optkit.exporters._flatbuffer import Node
+    from optkit.schema import Recipe
 
 # Operators with an int4 kernel in LiteRT, and the version of each that says so in the file
 # (tflite/converter/tools/versioning/op_version.cc).
@@ -60,13 +61,25 @@ class Wanted:
         return "8 bits, not among the layers named for 4"
 
 
-def named_layers(layers: str) -> tuple[str, ...] | None:
-    """Layers that were named, joined by ``/``; ``None`` for all."""
-    return None if layers == "all" else tuple(filter(None, layers.split("/")))
+def narrow_layers(recipe: Recipe) -> tuple[str, ...] | None:
+    """Layers that were named for 4 bits: for int4, and after quantization-aware training for that as well.
+
+    Returns:
+        Names, sorted; ``None`` where none was named, so that all have 4 bits that can (or the file is not int4).
+    """
+    if recipe.precision.name != "int4":
+        return None
+    steps = [step.params for step in (recipe.precision, *recipe.techniques) if step.name in {"int4", "qat"}]
+    sets = [frozenset(_split(layers)) for params in steps if (layers := params.get("layers", "all")) != "all"]
+    return tuple(sorted(frozenset.intersection(*sets))) if sets else None
+
+
+def _split(layers: str) -> list[str]:
+    return [name for name in layers.split("/") if name]
 
 
 def wanted_layers(job: ExportJob, with_kernel: tuple[str, ...]) -> Wanted:
-    """Which kernels get 4 bits: those named for int4, and after quantization-aware training named for that as well.
+    """Which kernels get 4 bits.
 
     Args:
         job: With the recipe.
@@ -76,15 +89,14 @@ def wanted_layers(job: ExportJob, with_kernel: tuple[str, ...]) -> Wanted:
         UnreachableError: A layer that was named is none of them, or is to stay in float.
     """
     params = msgspec.convert(job.recipe.precision.params, FourBits)
-    trained = [step.params.get("layers", "all") for step in job.recipe.techniques if step.name == "qat"]
-    sets = [frozenset(named) for layers in (params.layers, *trained) if (named := named_layers(layers)) is not None]
-    for layer in sorted(frozenset().union(*sets)):
+    for layer in _split(params.layers) if params.layers != "all" else ():
         if layer not in with_kernel:
             choices = nearest(layer, list(with_kernel))
-            raise UnreachableError(f"no layer {layer!r} with a kernel in the model to give 4 bits: {choices}")
+            raise UnreachableError(f"int4: no layer {layer!r} with a kernel in the model to give 4 bits: {choices}")
         if layer in job.skip_layers:
-            raise UnreachableError(f"layer {layer!r} is to stay in float (--skip-layer) and to have 4 bits: choose one")
-    return Wanted(frozenset.intersection(*sets) if sets else None, per_tensor=params.granularity == "tensor")
+            raise UnreachableError(f"int4: layer {layer!r} is to stay in float (--skip-layer) as well; choose one")
+    layers = narrow_layers(job.recipe)
+    return Wanted(None if layers is None else frozenset(layers), per_tensor=params.granularity == "tensor")
 
 
 def check_able(nodes: list[Node], wanted: Wanted) -> None:

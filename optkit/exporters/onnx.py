@@ -59,6 +59,8 @@ def unsupported(recipe: Recipe) -> str | None:
             "ONNX Runtime has no integer kernel for 16-bit activations on a CPU: QuantizeLinear takes int16 "
             "(opset 21), but QLinearConv and QGemm take 8 bits only, so every layer would run in float32"
         )
+    if recipe.precision.name == "int4":
+        return "ONNX Runtime's CPU kernels: to be measured"
     return quantization_aware_reason(recipe)
 
 

@@ -41,11 +41,14 @@ LIMITS: dict[str, Limits] = {
     "dynamic": Limits(5e-2, 0.2, 0.98, "8-bit weights, activations scaled per call; seen 7e-3 and 1e-2"),
     "int16x8": Limits(5e-2, 0.3, 0.98, "8-bit weights; outputs beyond calibration are clipped; seen 5e-3, 0.08"),
     "int8": Limits(0.1, 0.5, 0.98, "8 bits all through; outputs beyond calibration are clipped; seen 0.016, 0.08"),
+    "int4": Limits(0.3, 0.75, 0.9, "15 values in a channel"),
 }
 # The reference has the same roundings; what is left comes from ties and from float32 sums in training.
 QUANTIZATION_AWARE = Limits(
     3e-2, 0.15, 0.99, "the reference rounds as the file does, a step off carries on; seen 5e-3 and 0.023"
 )
+
+_TRAINED_FOR = ("int8", "int4")
 
 
 # The limits above are of networks with four kernels or so. Roundings of layers in a row add up as independent errors
@@ -63,8 +66,8 @@ def limits_for(precision: str, *, quantization_aware: bool, kernels: int = 0) ->
 
     Args:
         precision: A key of ``LIMITS``.
-        quantization_aware: The reference is a model with fake quantization; counts for ``int8`` only, since
-            other precisions do not do what it imitates.
+        quantization_aware: The reference is a model with fake quantization; counts for ``int8`` and ``int4`` only,
+            since other precisions do not do what it imitates.
         kernels: Kernels in the file: of a deep network more of rounding is allowed.
 
     Raises:
@@ -72,7 +75,7 @@ def limits_for(precision: str, *, quantization_aware: bool, kernels: int = 0) ->
     """
     if precision not in LIMITS:
         raise InputError(f"no parity limits for precision {precision!r}: {nearest(precision, list(LIMITS))}")
-    limits = QUANTIZATION_AWARE if quantization_aware and precision == "int8" else LIMITS[precision]
+    limits = QUANTIZATION_AWARE if quantization_aware and precision in _TRAINED_FOR else LIMITS[precision]
     if precision == "fp32" or kernels <= _SHALLOW:
         return limits
     factor = math.sqrt(kernels / _SHALLOW)
