@@ -67,15 +67,17 @@ BROKEN = {
 }
 
 
-def run(tell: Tell, *, name: str, breakage: str | None) -> dict[str, Any]:
+def run(
+    tell: Tell, *, name: str, breakage: str | None, params: dict[str, Any] | None = None, history: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Apply a technique, or a copy of it with one breakage, through the runner."""
     configure_tensorflow(0, threads=1)
     module = registry.load("techniques", name)
     model = small_model()
     before = techniques.weights_digest(model)
     work = Work(
-        params=msgspec.convert({"epochs": 1}, module.Params),
-        history=(),
+        params=msgspec.convert({"epochs": 1} | (params or {}), module.Params),
+        history=tuple(Step(one) for one in history),
         data=data.load("mnist", train_samples=1280),
         task=Task(),
         seed=0,
@@ -99,6 +101,8 @@ def run(tell: Tell, *, name: str, breakage: str | None) -> dict[str, Any]:
         "layers_reported": [note.layer for note in outcome.notes] == layers,
         "failed_checks": [check.name for check in outcome.checks if not check.passed],
         "epochs": len(outcome.epochs),
+        "reasons": {note.layer: note.reason for note in outcome.notes},
+        "promised": {one.layer: one.distinct_at_most for one in outcome.expectations},
         "weights_differ": techniques.weights_digest(outcome.model) != before,
     }
 
@@ -154,3 +158,51 @@ def cluster_the_pruned(tell: Tell, *, clusters: int) -> dict[str, Any]:
         "changed": [note.layer for note in outcome.notes if note.changed],
         "failed_checks": [check.name for check in outcome.checks if not check.passed],
     }
+
+
+def learn_steps(tell: Tell) -> dict[str, Any]:
+    """Gradients of learned steps against the paper's equations, and what a settled model computes with."""
+    import numpy as np
+    import tensorflow as tf
+
+    from optkit.techniques import _learned_steps, qat
+
+    configure_tensorflow(0, threads=1)
+    model = small_model()
+    for layer in ("conv_1", "probabilities"):
+        kernel, bias = model.get_layer(layer).get_weights()
+        kernel[np.abs(kernel) < 0.3 * np.abs(kernel).mean()] = 0
+        model.get_layer(layer).set_weights([kernel, bias])
+    given = data.load("mnist", train_samples=1280)
+    work = Work(qat.Params(), (), given, Task(), seed=0, skip_layers=(), tell=tell)
+    rounded, whole = qat._quantize(model, work), qat._quantize(model, work)
+    learned = _learned_steps.attach(rounded, ["conv_1", "probabilities"], per_tensor=False, keep_zeros=True)
+    qat._start_ranges(rounded, work)
+    found = {}
+    for one in learned:
+        # So small a step that some weights are clipped.
+        one.log_step.assign_sub(tf.fill(one.log_step.shape, 0.7))
+        with tf.GradientTape() as tape:
+            values = _learned_steps._rounding(one)(one.kernel, training=True)
+            loss = tf.reduce_sum(values)
+        by_step, by_weight = tape.gradient(loss, [one.log_step, one.kernel])
+        step, kernel = np.exp(one.log_step.numpy()), one.kernel.numpy()
+        scaled = kernel / step
+        inside = np.abs(scaled) < 7
+        share = np.where(inside, np.rint(scaled) - scaled, np.sign(scaled) * 7)
+        axes = tuple(range(kernel.ndim - 1)) if step.ndim else None
+        count = kernel.size / max(1, step.size)
+        found[one.layer] = {
+            "gradient": np.atleast_1d(by_step.numpy()).tolist(),
+            "equation 3": np.atleast_1d(share.sum(axis=axes) * step / np.sqrt(count * 7)).tolist(),
+            "within": set(np.unique(by_weight.numpy()[kernel != 0]).tolist()),
+            "zeros kept": bool((values.numpy()[kernel == 0] == 0).all()),
+        }
+    _learned_steps.settle(rounded, whole, learned)
+    for one in learned:
+        wanted = _learned_steps._rounding(one)(one.kernel, training=False).numpy()
+        settled = _learned_steps.values(whole, one.layer)
+        found[one.layer]["largest difference"] = float(np.abs(wanted - settled).max())
+    images = given.real(given.train.images[:200], (28, 28, 1))
+    outputs = [np.asarray(each(images, training=False)) for each in (rounded, whole)]
+    return {"layers": found, "outputs": float(np.abs(outputs[0] - outputs[1]).max())}

@@ -29,6 +29,17 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         if breakage != "promises_nothing_kept" or name in MEASURED
     ]
     jobs.append(Job("ranges", "technique_jobs:ranges", {}))
+    jobs += [
+        Job(label, "technique_jobs:run", {"name": "qat", "params": {"weight_bits": 4} | params} | others)
+        for label, params, others in (
+            ("4 bits", {}, {"breakage": None}),
+            ("4 bits named", {"layers": "conv_2", "granularity": "tensor"}, {"breakage": None}),
+            ("4 bits of nothing", {}, {"breakage": "promises_nothing_kept"}),
+            ("4 bits unknown", {"layers": "conv_3"}, {"breakage": None}),
+            ("4 bits clustered", {}, {"breakage": None, "history": ("cluster",)}),
+        )
+    ]
+    jobs.append(Job("4 bits learned", "technique_jobs:learn_steps", {}))
 
     jobs += [
         Job(f"pruned {clusters}", "technique_jobs:cluster_the_pruned", {"clusters": clusters})
@@ -107,3 +118,33 @@ def test_a_kernel_of_which_pruning_left_fewer_weights_than_clusters_is_left_as_i
 def test_two_clusters_after_pruning_are_refused_in_words(results: dict[str, Any]) -> None:
     assert results["pruned 2"].kind == "InputError"
     assert "needs at least clusters=3 after prune" in results["pruned 2"].message
+
+
+def test_4_bits_leave_15_values_and_8_the_rest_alone(results: dict[str, Any]) -> None:
+    told, named = results["4 bits"], results["4 bits named"]
+    for one in (told, named):
+        assert not isinstance(one, Failure), one
+        assert one["failed_checks"] == []
+        assert one["input_unchanged"]
+    assert told["promised"] == {"conv_1": 15, "conv_2": 15, "probabilities": 15}
+    assert told["reasons"]["conv_1"] == "weights rounded to 4 bits and activations to int8 in training"
+    assert named["promised"] == {"conv_2": 15}
+    assert named["reasons"]["conv_1"] == "weights and activations rounded to int8 in training"
+
+
+def test_4_bits_are_refused_where_they_cannot_be_had(results: dict[str, Any]) -> None:
+    assert "values of conv_1" in results["4 bits of nothing"]["failed_checks"]
+    assert results["4 bits unknown"].kind == "UnreachableError"
+    assert "did you mean conv_1 or conv_2" in results["4 bits unknown"].message
+    assert "not those of cluster" in results["4 bits clustered"].message
+
+
+def test_steps_are_learned_as_in_the_paper_and_settled_exactly(results: dict[str, Any]) -> None:
+    told = results["4 bits learned"]
+    assert not isinstance(told, Failure), told
+    for one in told["layers"].values():
+        assert one["gradient"] == pytest.approx(one["equation 3"], rel=1e-4)
+        assert one["within"] == {0.0, 1.0}
+        assert one["zeros kept"]
+        assert one["largest difference"] < 1e-6
+    assert told["outputs"] < 1e-5
