@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from optkit.errors import InputError
 from optkit.techniques._steps import MOST, best_steps
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def attach(quantized: Any, layers: Iterable[str], *, per_tensor: bool, keep_zero
         layers: Names of the layers in their wrappers, convolutions and dense ones.
         per_tensor: One step for a kernel, where the scheme has one for each output channel.
         keep_zeros: Weights that are zero stay so.
+
+    Raises:
+        InputError: The scheme rounds no kernel of a layer.
     """
     import tf_keras
 
@@ -47,7 +51,9 @@ def attach(quantized: Any, layers: Iterable[str], *, per_tensor: bool, keep_zero
     wrappers = wrapped(quantized)
     for name in layers:
         wrapper = wrappers[name]
-        ((kernel, _, variables),) = wrapper._weight_vars  # noqa: SLF001  # there is no other way to a wrapper's quantizer
+        if len(wrapper._weight_vars) != 1:  # noqa: SLF001  # there is no other way to a wrapper's quantizer
+            raise InputError(f"qat: tensorflow-model-optimization does not round the kernel of {name} in this place")
+        ((kernel, _, variables),) = wrapper._weight_vars  # noqa: SLF001
         values = kernel.numpy()
         shape = () if per_tensor else tuple(variables["min_var"].shape)
         rows = values.reshape(-1, values.shape[-1]).T
@@ -97,6 +103,11 @@ def values(quantized: Any, layer: str) -> np.ndarray:
     ((kernel, quantizer, variables),) = wrapped(quantized)[layer]._weight_vars  # noqa: SLF001
     found: np.ndarray = quantizer(kernel, training=False, weights=variables).numpy()
     return found
+
+
+def rounded_weights(quantized: Any) -> dict[str, int]:
+    """How many weights of each wrapped layer are rounded in training."""
+    return {name: len(wrapper._weight_vars) for name, wrapper in wrapped(quantized).items()}  # noqa: SLF001
 
 
 def wrapped(quantized: Any) -> dict[str, Any]:

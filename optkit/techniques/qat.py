@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -13,7 +14,7 @@ from optkit.schema import Check, KernelExpectation, LayerNote
 from optkit.techniques import Applied, Work, copy_model, note_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 SUMMARY = (
     "trains with int8 rounding in the forward pass (straight-through gradients), kernels to 4 bits with weight_bits=4; "
@@ -151,8 +152,39 @@ def _quantize(model: Any, work: Work) -> Any:
         scheme = combine.Default8BitPrunePreserveQuantizeScheme()
     else:
         scheme = quantize.default_8bit.Default8BitQuantizeScheme()
-    with quantize.quantize_scope():
+    with quantize.quantize_scope(), _kernels_before_relu_rounded():
         return quantize.quantize_apply(_annotate(model, work), scheme)
+
+
+@contextmanager
+def _kernels_before_relu_rounded() -> Iterator[None]:
+    """Let the kernel of a layer that a ReLU layer follows be rounded in training as all others.
+
+    So that nothing is rounded between the two, tensorflow-model-optimization (0.8) takes the whole quantizer away from
+    the first of them, as from an addition: its kernel is float all through training, and rounded in the file alone.
+    With an activation that does nothing, which it has for layers before a normalization, the kernel keeps its own.
+    """
+    import tf_keras
+    from tensorflow_model_optimization.python.core.quantization.keras import quantize_aware_activation
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_transforms
+
+    transform = default_8bit_transforms.LayerReLUQuantize
+    of_additions, known = transform.replacement, transform.custom_objects
+    nothing = quantize_aware_activation.NoOpActivation
+
+    def replacement(self: Any, match_layer: Any) -> Any:
+        before = match_layer.input_layers[0].layer
+        if before["class_name"] == "Add":
+            return of_additions(self, match_layer)
+        before["config"]["activation"] = tf_keras.activations.serialize(nothing(), use_legacy_format=True)
+        return match_layer
+
+    try:
+        transform.replacement = replacement
+        transform.custom_objects = lambda self: known(self) | {"NoOpActivation": nothing}
+        yield
+    finally:
+        transform.replacement, transform.custom_objects = of_additions, known
 
 
 def _start_ranges(quantized: Any, work: Work) -> None:
@@ -238,6 +270,12 @@ def apply(model: Any, work: Work) -> Applied:
     return Applied(quantized, note_layers(names, changed, skipped), epochs)
 
 
+def _with_kernel(model: Any) -> set[str]:
+    """Layers whose kernel is rounded in training."""
+    inner = (getattr(layer, "layer", layer) for layer in model.layers)
+    return {layer.name for layer in inner if type(layer).__name__ in (*_FOUR_BITS, "DepthwiseConv2D")}
+
+
 def _inner_name(layer: Any) -> str:
     return str(getattr(layer, "layer", layer).name)
 
@@ -256,6 +294,12 @@ def ensures(
     from optkit.techniques import _learned_steps
 
     with_quantizer = {_inner_name(layer) for layer in model.layers if hasattr(layer, "quantize_config")}
+    # A wrapper alone rounds nothing.
+    with_quantizer -= {
+        name
+        for name, weights in _learned_steps.rounded_weights(model).items()
+        if name in _with_kernel(model) and not weights
+    }
     changed = [note.layer for note in notes if note.changed]
     missing = [name for name in changed if name not in with_quantizer]
     checks = [
@@ -265,7 +309,7 @@ def ensures(
             observed=len(changed) - len(missing),
             limit=len(changed),
             unit="layers",
-            reason="a layer without one would be float in the exported file",
+            reason="a layer without one would be float in the exported file, or its kernel float in training",
         )
     ]
     narrow = {name: _learned_steps.values(model, name) for name in _narrow(work.source, work)}

@@ -206,3 +206,32 @@ def learn_steps(tell: Tell) -> dict[str, Any]:
     images = given.real(given.train.images[:200], (28, 28, 1))
     outputs = [np.asarray(each(images, training=False)) for each in (rounded, whole)]
     return {"layers": found, "outputs": float(np.abs(outputs[0] - outputs[1]).max())}
+
+
+def before_relu(tell: Tell) -> dict[str, Any]:
+    """What is rounded of layers that a ReLU layer follows, and what a copy whose kernels are float says of itself."""
+    import contextlib
+
+    from tf_keras import Model, layers
+
+    from optkit.techniques import _learned_steps, qat
+
+    configure_tensorflow(0, threads=1)
+    image = layers.Input((28, 28, 1), name="image")
+    x = layers.ReLU(name="relu")(layers.Conv2D(4, 5, strides=2, name="conv")(image))
+    x = layers.Activation("relu", name="again")(layers.DepthwiseConv2D(3, name="deep")(x))
+    model = Model(image, layers.Dense(10, activation="softmax", name="dense")(layers.Flatten(name="flat")(x)))
+    given = data.load("mnist", train_samples=1280)
+    work = Work(qat.Params(), (), given, Task(), seed=0, skip_layers=(), tell=tell)
+    quantized = qat._quantize(model, work)
+    between = [weight.name for weight in quantized.weights if "conv/post_activation" in weight.name]
+    notes = [LayerNote(layer.name, changed=True, reason="rounded") for layer in model.layers[1:]]
+    sound = [check.passed for check in qat.ensures(quantized, work, notes)[0]]
+    qat._kernels_before_relu_rounded = contextlib.nullcontext
+    float_kernels = qat.ensures(qat._quantize(model, work), work, notes)[0]
+    return {
+        "rounded": _learned_steps.rounded_weights(quantized),
+        "between": between,
+        "sound": sound,
+        "float": [(check.passed, check.observed) for check in float_kernels],
+    }

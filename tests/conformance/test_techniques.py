@@ -39,6 +39,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             ("4 bits clustered", {}, {"breakage": None, "history": ("cluster",)}),
         )
     ]
+    jobs.append(Job("before ReLU", "technique_jobs:before_relu", {}))
     jobs.append(Job("4 bits learned", "technique_jobs:learn_steps", {}))
 
     jobs += [
@@ -148,3 +149,13 @@ def test_steps_are_learned_as_in_the_paper_and_settled_exactly(results: dict[str
         assert one["zeros kept"]
         assert one["largest difference"] < 1e-6
     assert told["outputs"] < 1e-5
+
+
+def test_kernels_before_a_relu_layer_are_rounded_in_training(results: dict[str, Any]) -> None:
+    """Left to itself tensorflow-model-optimization keeps them in float, and nothing says so."""
+    told = results["before ReLU"]
+    assert not isinstance(told, Failure), told
+    assert {name: told["rounded"][name] for name in ("conv", "deep", "dense")} == {"conv": 1, "deep": 1, "dense": 1}
+    assert told["between"] == []
+    assert told["sound"] == [True]
+    assert told["float"] == [(False, 4)]
