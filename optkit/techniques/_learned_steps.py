@@ -99,8 +99,11 @@ def settle(trained: Any, whole: Any, learned: list[Learned]) -> None:
 
 
 def values(quantized: Any, layer: str) -> np.ndarray:
-    """The kernel that a wrapped layer computes with, as its own quantizer rounds it, [..., output channels]."""
-    ((kernel, quantizer, variables),) = wrapped(quantized)[layer]._weight_vars  # noqa: SLF001
+    """The kernel that a layer computes with, as its wrapper's quantizer rounds it if it has one, [..., channels]."""
+    wrapper = wrapped(quantized).get(layer)
+    if wrapper is None:
+        return np.asarray(quantized.get_layer(layer).kernel)
+    ((kernel, quantizer, variables),) = wrapper._weight_vars  # noqa: SLF001
     found: np.ndarray = quantizer(kernel, training=False, weights=variables).numpy()
     return found
 

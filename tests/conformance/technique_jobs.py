@@ -195,7 +195,7 @@ def learn_steps(tell: Tell) -> dict[str, Any]:
         found[one.layer] = {
             "gradient": np.atleast_1d(by_step.numpy()).tolist(),
             "equation 3": np.atleast_1d(share.sum(axis=axes) * step / np.sqrt(count * 7)).tolist(),
-            "within": set(np.unique(by_weight.numpy()[kernel != 0]).tolist()),
+            "within": np.unique(by_weight.numpy()[kernel != 0]).tolist(),
             "zeros kept": bool((values.numpy()[kernel == 0] == 0).all()),
         }
     _learned_steps.settle(rounded, whole, learned)
@@ -233,5 +233,5 @@ def before_relu(tell: Tell) -> dict[str, Any]:
         "rounded": _learned_steps.rounded_weights(quantized),
         "between": between,
         "sound": sound,
-        "float": [(check.passed, check.observed) for check in float_kernels],
+        "float": [[check.passed, check.observed] for check in float_kernels],
     }
