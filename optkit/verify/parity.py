@@ -45,7 +45,7 @@ LIMITS: dict[str, Limits] = {
         0.35,
         1.0,
         0.95,
-        "15 values in a channel or kernel; one image's probabilities may turn round; seen 0.16 and 0.77",
+        "15 values in a channel or kernel; an image's answer may turn round; seen 0.16 and 0.77",
     ),
 }
 # The reference has the same roundings; what is left comes from ties and from float32 sums in training.
