@@ -359,8 +359,13 @@ def _note(job: ExportJob, node: Node, kernels: tuple[str, ...]) -> LayerNote:
     """What the file holds of an operator's kernel, and in an int4 file why it has more than 4 bits."""
     layers = kernels_first(node.layers, kernels) or (node.output,)
     note = kernel_note(job, layers, str(node.kernel_type), node.kernel_scales)
-    if job.recipe.precision.name == "int4" and node.kernel_type == "int8":
-        return LayerNote(note.layer, note.changed, f"{note.reason}: {wanted_layers(job, kernels).why_not(node)}")
+    if job.recipe.precision.name != "int4" or node.kernel_type not in {"int4", "int8"}:
+        return note
+    wanted = wanted_layers(job, kernels)
+    if node.kernel_type == "int8":
+        return LayerNote(note.layer, note.changed, f"{note.reason}: {wanted.why_not(node)}")
+    if wanted.layers is not None and not wanted.has(node):
+        return LayerNote(note.layer, note.changed, f"{note.reason}: it shares them with a layer named for 4 bits")
     return note
 
 

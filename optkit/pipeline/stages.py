@@ -17,7 +17,6 @@ from optkit import data, registry, store
 from optkit.data._calibration import choose
 from optkit.data._inputs import form_of, real_dtype, size_of
 from optkit.errors import InputError, nearest
-from optkit.exporters._four_bits import narrow_layers
 from optkit.pipeline import building, slim_export
 from optkit.pipeline.settings import Settings
 from optkit.pipeline.train_settings import TrainSettings
@@ -317,9 +316,7 @@ def export_file(
         notes.extend(registry.by_format("exporters", format).export(job, model, temporary))
         if wanted.slim:
             images = _parity_images(dataset, model.input_shape[1:])[:SLIM_IMAGES]
-            # What says by its name that it stayed in float, or got 4 bits, keeps that name.
-            named = bool(wanted.skip_layers) or narrow_layers(job.recipe) is not None
-            notes.append(slim_export.in_place(temporary, images, named_layers=named))
+            notes.append(slim_export.in_place(temporary, images, named_layers=bool(wanted.skip_layers)))
 
     store.write_atomically(destination, write)
     store.save_stage(

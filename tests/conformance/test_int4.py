@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 import optkit
-from optkit import data, readback, tflite_schema
+from optkit import data, readback, slimming, tflite_schema
 from optkit.verify import structure
 
 if TYPE_CHECKING:
@@ -222,6 +222,10 @@ def test_a_file_is_int4_where_it_should_be(made: Made, tmp_path: Path) -> None:
     assert _failed(folder / "named.tflite", ("deep", "wide")) == []
     assert _failed(folder / "named.tflite") == ["int4 kernels"]
     assert _failed(folder / "four.tflite", ("deep",)) == ["int4 kernels"]
+    slim = slimming.slim((folder / "named.tflite").read_bytes(), "tflite").content
+    (tmp_path / "slim.tflite").write_bytes(slim)
+    assert _failed(tmp_path / "slim.tflite", ("deep", "wide")) == []
+    assert _failed(tmp_path / "slim.tflite", ("deep", "wide", "digits")) == ["int4 kernels"]
     assert _failed(folder / "eight.tflite") == ["int4 kernels", "int4 values"]
     model = tflite_schema.parse((folder / "four.tflite").read_bytes())
     kernel = next(one for one in model.subgraphs[0].tensors if one.type == schema.TensorType.INT4)
