@@ -136,7 +136,7 @@ def test_4_bits_leave_15_values_and_8_the_rest_alone(results: dict[str, Any]) ->
 def test_4_bits_are_refused_where_they_cannot_be_had(results: dict[str, Any]) -> None:
     assert "values of conv_1" in results["4 bits of nothing"]["failed_checks"]
     assert results["4 bits unknown"].kind == "UnreachableError"
-    assert "did you mean conv_1 or conv_2" in results["4 bits unknown"].message
+    assert "did you mean conv_2 or conv_1" in results["4 bits unknown"].message
     assert "not those of cluster" in results["4 bits clustered"].message
 
 
