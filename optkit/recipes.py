@@ -38,6 +38,9 @@ _LONGEST_VALUE = 40
 # Few images make few steps: more epochs let pruning and rounding settle.
 QUICK = ("fp32", "int8", "prune:epochs=5+int8", "qat:epochs=2+int8")
 
+# What a variant's name, and so a file's, does not hold.
+_UNNAMED = re.compile(r"[^a-z0-9.+-]+")
+
 
 def precisions() -> list[str]:
     """Every precision that some exporter writes, sorted."""
@@ -45,6 +48,15 @@ def precisions() -> list[str]:
     for name in registry.names("exporters"):
         found.update(registry.load("exporters", name).PRECISIONS)
     return sorted(found)
+
+
+def precision_params(name: str) -> type[msgspec.Struct] | None:
+    """The record of a precision's parameters; ``None`` where it takes none."""
+    for exporter in registry.names("exporters"):
+        found: dict[str, type[msgspec.Struct]] = getattr(registry.load("exporters", exporter), "PARAMS", {})
+        if name in found:
+            return found[name]
+    return None
 
 
 def parse(text: str) -> Recipe:
@@ -109,15 +121,16 @@ def check(steps: Sequence[Step], text: str) -> Recipe:
     repeated = [name for name, count in Counter(step.name for step in steps).items() if count > 1]
     if repeated:
         raise InputError(f"recipe {text!r}: step {repeated[0]!r} is named twice; name it once")
-    if steps[-1].params:
+    own = precision_params(steps[-1].name)
+    if steps[-1].params and own is None:
         raise InputError(f"recipe {text!r}: the precision {steps[-1].name!r} takes no parameters")
-    filled = [_fill(step, text) for step in steps[:-1]]
+    filled = [_fill(step, registry.load("techniques", step.name).Params, text) for step in steps[:-1]]
     _check_order(filled, steps[-1].name, text)
-    return Recipe("+".join(step.name for step in steps), (*filled, Step(steps[-1].name)))
+    last = Step(steps[-1].name) if own is None else _fill(steps[-1], own, text)
+    return Recipe("+".join(step.name for step in steps), (*filled, last))
 
 
-def _fill(step: Step, text: str) -> Step:
-    params_type = registry.load("techniques", step.name).Params
+def _fill(step: Step, params_type: type[msgspec.Struct], text: str) -> Step:
     known = list(params_type.__struct_fields__)
     for key in step.params:
         if key not in known:
@@ -272,5 +285,8 @@ def name_apart(recipes: Sequence[Recipe]) -> list[Recipe]:
                 if value is not None and any(rival.steps[index].params.get(key) != value for rival in rivals)
             ]
             parts.append("-".join([step.name, *differing]))
-        named.append(Recipe("+".join(parts), recipe.steps))
+        name = _UNNAMED.sub("-", "+".join(parts))
+        # Layers' names that differ in a sign alone would come out alike.
+        alike = sum(other.name == name or other.name.startswith(f"{name}.") for other in named)
+        named.append(Recipe(f"{name}.{alike + 1}" if alike else name, recipe.steps))
     return named

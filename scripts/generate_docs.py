@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from optkit import registry
-from optkit.cli.list import parameters
+from optkit.cli.list import parameters, precision
 from optkit.report.json_file import schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +36,8 @@ def precisions() -> str:
     rows = ["| precision | format | what is real |", "|---|---|---|"]
     for name in registry.names("exporters"):
         module = registry.load("exporters", name)
-        rows += [f"| `{key}` | {module.FORMAT} | {text} |" for key, text in module.PRECISIONS.items()]
+        shown = {key: precision(name, key).replace("|", "\\|") for key in module.PRECISIONS}
+        rows += [f"| `{key}` | {module.FORMAT} | {text} |" for key, text in shown.items()]
     return "\n".join(rows) + "\n"
 
 

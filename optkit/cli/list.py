@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import click
 
@@ -31,15 +31,27 @@ def describe(kind: str, name: str) -> list[str]:
     if kind == "techniques":
         lines += _wrapped("parameters: " + (", ".join(parameters(name)) or "none"))
     if kind == "exporters":
-        lines += [line for key, text in module.PRECISIONS.items() for line in _wrapped(f"{key}: {text}")]
+        lines += [line for key in module.PRECISIONS for line in _wrapped(f"{key}: {precision(name, key)}")]
     return lines + _wrapped(f"source: {module.SOURCE}")
 
 
 def parameters(technique: str) -> list[str]:
     """``name=default (range)`` for each parameter of a technique."""
+    return fields(registry.load("techniques", technique).Params)
+
+
+def precision(exporter: str, name: str) -> str:
+    """What is real about a precision, with its parameters where it takes some."""
+    module = registry.load("exporters", exporter)
+    text: str = module.PRECISIONS[name]
+    params = getattr(module, "PARAMS", {}).get(name)
+    return text if params is None else f"{text}; parameters: {', '.join(fields(params))}"
+
+
+def fields(params: Any) -> list[str]:
+    """``name=default (range)`` for each field of a record."""
     import msgspec
 
-    params = registry.load("techniques", technique).Params
     defaults = msgspec.to_builtins(params())
     hints = get_type_hints(params, include_extras=True)
     shown = []

@@ -1,8 +1,8 @@
 """Plug-ins that turn a Keras variant into a file: one module per format.
 
 A plug-in defines ``SUMMARY``, ``SOURCE``, ``FORMAT``, ``PRECISIONS`` (name → what is real about it),
-``unsupported(recipe)`` and ``export(job, model, destination)``. An export runs in a process of its own, and
-the same job there gives the same bytes.
+``unsupported(recipe)`` and ``export(job, model, destination)``, and optionally ``PARAMS`` (precision → the frozen
+record of its parameters). An export runs in a process of its own, and the same job there gives the same bytes.
 """
 
 from __future__ import annotations
@@ -89,11 +89,17 @@ def calibration_images(job: ExportJob, form: Form) -> np.ndarray:
 
 def quantization_aware_reason(recipe: Recipe) -> str | None:
     """Why a recipe with quantization-aware training cannot end in its precision; ``None`` where it can."""
-    if recipe.precision.name != "int8" and any(step.name == "qat" for step in recipe.techniques):
+    trained = next((step for step in recipe.techniques if step.name == "qat"), None)
+    precision = recipe.precision.name
+    if trained is None or precision == "int8":
+        return None
+    if precision != "int4":
         return (
-            "a quantization-aware model ends in int8: it was trained to be rounded to 8 bits, "
-            f"and {recipe.precision.name} would drop or change that rounding"
+            "a quantization-aware model ends in int8 or int4: it was trained to be rounded, "
+            f"and {precision} would drop or change that rounding"
         )
+    if trained.params.get("weight_bits", 8) != int(precision.removeprefix("int")):
+        return "a model trained for weights of 8 bits has more values than 4 hold: qat:weight_bits=4,… trains for int4"
     return None
 
 
@@ -180,7 +186,7 @@ def check_noted(job: ExportJob, notes: list[LayerNote], with_kernel: tuple[str, 
 def range_notes(job: ExportJob) -> list[LayerNote]:
     """Says where the ranges come from when it is not the method that was asked for."""
     precision = job.recipe.precision.name
-    if job.calibration_method == "minmax" or precision not in ("int8", "int16x8"):
+    if job.calibration_method == "minmax" or precision not in ("int8", "int16x8", "int4"):
         return []
     if job.quantization_aware:
         reason = f"ranges as trained; {job.calibration_method} calibration does not apply"

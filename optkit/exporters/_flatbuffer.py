@@ -119,10 +119,11 @@ def restore_float_kernels(quantized: bytes, original: bytes, layers: frozenset[s
             buffer.data = source.buffers[kernel.buffer].data
             target.buffers.append(buffer)
             tensor.buffer, tensor.type, tensor.quantization = len(target.buffers) - 1, kernel.type, None
-    return serialize(_without_unused_buffers(target))
+    return serialize(without_unused_buffers(target))
 
 
-def _without_unused_buffers(model: Any) -> Any:
+def without_unused_buffers(model: Any) -> Any:
+    """Empty the buffers that nothing uses any more."""
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
     # Buffer 0 is by convention the empty one; metadata points at buffers too.
     used = {0, *(tensor.buffer for tensor in tensors), *(entry.buffer for entry in model.metadata or [])}
@@ -132,10 +133,20 @@ def _without_unused_buffers(model: Any) -> Any:
     return model
 
 
-def _node(model: Any, graph: Any, operator: Any, known_layers: tuple[str, ...]) -> Node:
+def code_of(model: Any, operator: Any) -> str:
+    """What an operator is called: ``CONV_2D``, …; a custom one by its own name."""
     code = model.operatorCodes[operator.opcodeIndex]
-    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-    kind = code.customCode.decode() if code.customCode else _KINDS[builtin]
+    return code.customCode.decode() if code.customCode else _KINDS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+def quantized_kernel(model: Any, tensor: Any) -> np.ndarray:
+    """The stored integers of an int8 tensor, in its shape."""
+    raw = np.asarray(model.buffers[tensor.buffer].data, np.uint8)
+    return raw.view(np.int8).reshape([int(one) for one in tensor.shape])
+
+
+def _node(model: Any, graph: Any, operator: Any, known_layers: tuple[str, ...]) -> Node:
+    code, kind = model.operatorCodes[operator.opcodeIndex], code_of(model, operator)
     inputs = [graph.tensors[index] for index in operator.inputs if index >= 0]
     outputs = [graph.tensors[index] for index in operator.outputs]
     kernel = _stored_kernel(model, graph, operator.inputs[KERNEL_INPUT[kind]]) if kind in KERNEL_INPUT else None

@@ -25,6 +25,8 @@ from optkit.exporters import (
     quantization_aware_reason,
     range_notes,
 )
+from optkit.exporters._four_bits import FourBits, wanted_layers
+from optkit.schema import LayerNote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from optkit.errors import OptkitError
     from optkit.exporters._flatbuffer import Node
-    from optkit.schema import LayerNote, Recipe
+    from optkit.schema import Recipe
 
 SUMMARY = "TensorFlow Lite flatbuffer, built-in operators only, with the source model's signature names"
 SOURCE = "tf.lite.TFLiteConverter; Jacob et al. (2018), arXiv:1712.05877, for the integer arithmetic"
@@ -45,7 +47,14 @@ PRECISIONS = {
     "dynamic": "int8 weights; activations are quantized while running, in and out stay float32",
     "int8": "int8 weights (one scale per output channel) and int8 activations, integer in and out",
     "int16x8": "int8 weights, int16 activations; no XNNPACK kernel, so many times slower than fp32 on a CPU",
+    "int4": (
+        "int4 weights of convolutions and dense layers, two in a byte, int8 activations; convolutions are unpacked in "
+        "every call, several times slower than int8"
+    ),
 }
+
+
+PARAMS = {"int4": FourBits}
 
 
 def unsupported(recipe: Recipe) -> str | None:
@@ -87,9 +96,18 @@ def integer_file(job: ExportJob, model: Any, known: tuple[str, ...]) -> bytes:
     Of a quantization-aware model the ranges are those that were trained, and the file agrees with the Keras
     model.
     """
+    return _quantized(job, _ranged(job, model), known)
+
+
+def _ranged(job: ExportJob, model: Any) -> bytes:
+    """A float file with ranges: those that were trained, or those of the calibration images."""
+    return _convert(model) if job.quantization_aware else _calibrated(job, model)
+
+
+def _quantized(job: ExportJob, ranged: bytes, known: tuple[str, ...]) -> bytes:
+    """What TensorFlow's quantizer makes of a float file with ranges."""
     from tensorflow.lite.python.convert import mlir_quantize
 
-    ranged = _convert(model) if job.quantization_aware else _calibrated(job, model)
     port = _io_type(job.io)
     return bytes(
         mlir_quantize(
@@ -99,6 +117,23 @@ def integer_file(job: ExportJob, model: Any, known: tuple[str, ...]) -> bytes:
             denylisted_nodes=_operators_of(ranged, job.skip_layers, known),
         )
     )
+
+
+def _int4(job: ExportJob, model: Any, known: tuple[str, ...]) -> bytes:
+    """An int8 file whose kernels are rounded anew to 4 bits, or were trained for them.
+
+    Raises:
+        UnreachableError: A layer named for int4 is none that can have it.
+    """
+    from optkit.exporters import _int4 as four
+
+    wanted = wanted_layers(job, kernel_layers(model))
+    ranged = _ranged(job, model)
+    content = _quantized(job, ranged, known)
+    if job.quantization_aware:
+        return four.pack(content, wanted, known)
+    activations = _activations(ranged, calibration_images(job, form_of(model)), job.threads)
+    return four.requantize(content, ranged, four.energy(ranged, activations, known), wanted, known)
 
 
 def _float32(_job: ExportJob, model: Any, _known: tuple[str, ...]) -> bytes:
@@ -160,6 +195,7 @@ _BUILDERS: dict[str, Callable[[ExportJob, Any, tuple[str, ...]], bytes]] = {
     "dynamic": _dynamic,
     "int8": integer_file,
     "int16x8": _int16x8,
+    "int4": _int4,
 }
 
 
@@ -304,20 +340,30 @@ def _check(job: ExportJob, content: bytes, model: Any) -> list[LayerNote]:
     if foreign := sorted({node.kind for node in found if not node.builtin}):
         raise InternalError(f"the TFLite file holds operators that are not built in: {', '.join(foreign)}")
     precision = job.recipe.precision.name
-    if precision in ("int8", "int16x8"):
+    if precision in ("int8", "int16x8", "int4"):
         _check_integer(found, job.skip_layers)
     if precision == "dynamic" and not job.skip_layers and not any(node.kernel_type == "int8" for node in found):
         raise InputError(
             "nothing would be quantized: TensorFlow's converter leaves kernels of under 1,024 values in float; choose "
             "int8 or fp16"
         )
-    notes = [
-        kernel_note(job, kernels_first(node.layers, kernels) or (node.output,), node.kernel_type, node.kernel_scales)
-        for node in found
-        if node.kernel_type is not None
-    ]
+    notes = [_note(job, node, kernels) for node in found if node.kernel_type is not None]
     check_noted(job, notes, kernels)
     return notes + range_notes(job)
+
+
+def _note(job: ExportJob, node: Node, kernels: tuple[str, ...]) -> LayerNote:
+    """What the file holds of an operator's kernel, and in an int4 file why it has more than 4 bits."""
+    layers = kernels_first(node.layers, kernels) or (node.output,)
+    note = kernel_note(job, layers, str(node.kernel_type), node.kernel_scales)
+    if job.recipe.precision.name != "int4" or node.kernel_type not in {"int4", "int8"}:
+        return note
+    wanted = wanted_layers(job, kernels)
+    if node.kernel_type == "int8":
+        return LayerNote(note.layer, note.changed, f"{note.reason}: {wanted.why_not(node)}")
+    if wanted.layers is not None and not wanted.has(node):
+        return LayerNote(note.layer, note.changed, f"{note.reason}: it shares them with a layer named for 4 bits")
+    return note
 
 
 def _check_integer(found: list[Node], skip_layers: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from optkit import data, keras_metrics, store
 from optkit.data._inputs import form_in, size_of
 from optkit.errors import InputError
+from optkit.exporters._four_bits import narrow_layers
 from optkit.pipeline.settings import Settings
 from optkit.problem import Task
 from optkit.schema import Check, KernelExpectation, Recipe
@@ -58,7 +59,8 @@ def check_file(
     path = root / "artifacts" / f"{name}.{format}"
     dataset, task = data.load(wanted.data_spec), msgspec.convert(made.result["task"], Task)
     reference = np.load(root / "cache" / f"{model_key}.reference.npy", allow_pickle=False)
-    precision = msgspec.convert(recipe, Recipe).precision.name
+    asked = msgspec.convert(recipe, Recipe)
+    precision = asked.precision.name
     verification = verify.verify_file(
         path,
         images=dataset.real(dataset.validation.images[: len(reference)]),
@@ -67,11 +69,12 @@ def check_file(
         # Large images are compared on as many as fit in memory; the check says what they can show.
         available=len(reference),
         precision=precision,
-        integer_io={"int8": wanted.io, "int16x8": "int16"}.get(precision),
+        integer_io={"int8": wanted.io, "int16x8": "int16", "int4": wanted.io}.get(precision),
         expectations=tuple(msgspec.convert(made.result["expectations"], list[KernelExpectation])),
         quantization_aware=made.result["quantization_aware"],
         source_ports=(tuple(made.result["inputs"]), tuple(made.result["outputs"])),
         float_layers=wanted.skip_layers,
+        narrow_layers=narrow_layers(asked),
     )
     answers: dict[str, np.ndarray] = {}
     keras: dict[str, Any] = {}

@@ -77,7 +77,9 @@ def compress(
     store.check_own(folder, "compress")
     store.check_apart(folder, {"MODEL": chosen.model, "--data": chosen.data, "--calibration": chosen.calibration})
     dataset = data.load(chosen.data_spec, train_samples=chosen.train_samples)
-    warnings = check_calibration(dataset, chosen, int8=any(recipe.precision.name == "int8" for recipe in named))
+    warnings = check_calibration(
+        dataset, chosen, int8=any(recipe.precision.name in {"int8", "int4"} for recipe in named)
+    )
     plan = make_plan(chosen, named, data_digest(dataset))
     # Path.exists raises for a name that is too long, which prepare_folder has a message for.
     is_new = not os.path.exists(folder)  # noqa: PTH110

@@ -57,6 +57,7 @@ def explain(variant: Variant, baseline: Variant | None, facts: ModelFacts, envir
         _half_computed_as_single(variant, facts, environment),
         _int16_activations(variant, base, facts),
         _dynamic_convolution(variant, base, facts),
+        _int4_convolutions(variant, base, facts),
         unstructured_sparsity(variant, base, facts),
         clustered(variant, facts),
         _overhead(variant, facts),
@@ -130,6 +131,27 @@ def _dynamic_convolution(variant: Variant, baseline: Variant | None, facts: Mode
         f"and quantize their input anew on every call ({_against(variant, baseline)}{effect}). "
         "Static int8 avoids both.",
     )
+
+
+def _int4_convolutions(variant: Variant, baseline: Variant | None, facts: ModelFacts) -> Why | None:
+    """Said of every measured file that has them: also where it is faster than fp32, int8 would be faster still."""
+    convolutions = [operator for operator in facts.operators if "CONV" in operator.kind and operator.macs]
+    narrow = [operator for operator in convolutions if "int4" in operator.input_dtypes]
+    if facts.format != "tflite" or variant.latency is None or not narrow:
+        return None
+    return Why(
+        "int4 convolutions are unpacked in every call",
+        f"{len(narrow)} of {len(convolutions)} convolutions ({count(sum(o.macs or 0 for o in narrow))} "
+        f"multiply-accumulates) have int4 weights, for which LiteRT has no XNNPACK kernel: its own unpacks them in "
+        f"every call and takes several times as long as with int8 weights "
+        f"({_against(variant, baseline)}{_effect(variant)}). Dense layers are no slower in int4: int4:layers=… can "
+        f"name them alone.",
+    )
+
+
+def _effect(variant: Variant) -> str:
+    found = None if variant.latency is None else variant.latency.speedup
+    return "speed-up not measured" if found is None else f"{speedup(found)} of the reference's speed"
 
 
 def _against(variant: Variant, baseline: Variant | None) -> str:

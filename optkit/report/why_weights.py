@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from optkit.schema import Variant
 
 _INTEGER_WEIGHTS = {"int2", "uint2", "int4", "uint4", "int8", "uint8"}
-_ITEM_BYTES = {"float32": 4.0, "float16": 2.0, "int8": 1.0, "uint8": 1.0}
+_ITEM_BYTES = {"float32": 4.0, "float16": 2.0, "int8": 1.0, "uint8": 1.0, "int4": 0.5, "uint4": 0.5}
+# Few values are all that 4 bits hold: there they are no clusters.
+_NARROW = {"int4", "uint4"}
 
 # Rounding to int8 alone makes a few percent of bell-shaped weights zero, and up to a fifth with one scale for
 # a whole tensor: zeros beyond two fifths were put there on purpose.
@@ -81,7 +83,7 @@ def _same_work(variant: Variant, baseline: Variant | None) -> bool:
 
 def clustered(variant: Variant, facts: ModelFacts) -> Why | None:
     """Few distinct values, each stored in full."""
-    kernels = [constant for constant in weights(facts) if constant.dtype in _ITEM_BYTES]
+    kernels = [constant for constant in weights(facts) if constant.dtype in _ITEM_BYTES.keys() - _NARROW]
     found = {constant.name: most for constant in kernels if (most := _few_values(constant)) is not None}
     covered = sum(constant.values.size for constant in kernels if constant.name in found)
     total = sum(constant.values.size for constant in weights(facts))

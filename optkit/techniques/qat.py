@@ -1,28 +1,38 @@
-"""Quantization-aware training: trains with int8 rounding in the forward pass, and keeps zeros and clusters."""
+"""Quantization-aware training: trains with int8 rounding in the forward pass, kernels to 4 bits if asked for."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from optkit.data._inputs import fed, form_of
-from optkit.errors import InputError
+from optkit.errors import InputError, UnreachableError, nearest
 from optkit.schema import Check, KernelExpectation, LayerNote
 from optkit.techniques import Applied, Work, copy_model, note_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-SUMMARY = "trains with int8 rounding in the forward pass (straight-through gradients); keeps zeros and clusters"
+SUMMARY = (
+    "trains with int8 rounding in the forward pass (straight-through gradients), kernels to 4 bits with weight_bits=4; "
+    "keeps zeros and clusters"
+)
 SOURCE = (
     "Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-only inference, "
-    "2018, arXiv:1712.05877, section 3; tensorflow-model-optimization (8-bit scheme, prune- and cluster-preserving)"
+    "2018, arXiv:1712.05877, section 3; tensorflow-model-optimization (8-bit scheme, prune- and cluster-preserving); "
+    "4 bits: Esser et al., Learned step size quantization, 2020, arXiv:1902.08153, eq. 1 to 5"
 )
 BATCH = 128
 # As many images as 500 are usually calibrated with, and more.
 RANGE_BATCHES = 8
+_BITS_OF_SCHEME = 8
+# Values of a kernel of 4 bits: -7 to 7.
+_VALUES = 15
+# A depthwise kernel keeps 8 bits: it is small, and each of its channels has a few weights alone.
+_FOUR_BITS = ("Conv2D", "Dense")
 
 
 # Of the layers that stand in the way: a network can have hundreds.
@@ -30,10 +40,27 @@ _NAMED = 5
 
 
 class Params(Struct, frozen=True, forbid_unknown_fields=True):
-    """Parameters: ``epochs`` of training, Adam's initial ``learning_rate`` (cosine to zero)."""
+    """Parameters: ``epochs`` of training, Adam's initial ``learning_rate`` (cosine to zero).
+
+    ``weight_bits`` of the kernels of convolutions and dense layers (4 for ``int4`` files), all or those in ``layers``
+    (joined by ``/``). ``granularity`` is that of the 4-bit steps: one for each output ``channel`` of a convolution, or
+    one for the ``tensor``, as dense layers have it anyway.
+    """
 
     epochs: Annotated[int, Meta(ge=1, le=100)] = 1
     learning_rate: Annotated[float, Meta(gt=0, le=0.1)] = 2e-4
+    weight_bits: Literal[4, 8] = 8
+    granularity: Literal["channel", "tensor"] = "channel"
+    layers: str = "all"
+
+    def __post_init__(self) -> None:
+        """Stop at settings that would do nothing.
+
+        Raises:
+            ValueError: They are about 4 bits, and there are 8.
+        """
+        if self.weight_bits == _BITS_OF_SCHEME and (self.granularity != "channel" or self.layers != "all"):
+            raise ValueError("granularity and layers are those of 4-bit kernels: give weight_bits=4 as well")
 
 
 def _annotate(model: Any, work: Work) -> Any:
@@ -83,8 +110,36 @@ def _reason(error: Exception, model: Any) -> str:
 
 
 def requires(model: Any, work: Work) -> str | None:  # noqa: ARG001  # the plug-in's signature
-    """Only wrapping the model shows whether the 8-bit scheme knows every layer: ``apply`` does it, and refuses."""
+    """Clusters do not lie on a grid of 15 values.
+
+    Only wrapping the model shows whether the 8-bit scheme knows every layer: ``apply`` does it, and refuses.
+    """
+    if work.params.weight_bits != _BITS_OF_SCHEME and work.follows("cluster"):
+        return (
+            "kernels of 4 bits have 15 values of their own and cannot keep clusters: leave out cluster or weight_bits=4"
+        )
     return None
+
+
+def _narrow(model: Any, work: Work) -> list[str]:
+    """Layers whose kernels are rounded to 4 bits.
+
+    Raises:
+        UnreachableError: A layer that was named is none that can be.
+    """
+    if work.params.weight_bits == _BITS_OF_SCHEME:
+        return []
+    able = [layer.name for layer in model.layers if type(layer).__name__ in _FOUR_BITS]
+    able = [name for name in able if name not in work.skip_layers]
+    named = able if work.params.layers == "all" else list(filter(None, work.params.layers.split("/")))
+    for name in named:
+        if name not in able:
+            raise UnreachableError(
+                f"qat: no convolution or dense layer {name!r} to train with 4 bits: {nearest(name, able)}"
+            )
+    if not named:
+        raise UnreachableError("qat: weight_bits=4 expects a convolution or a dense layer, found none to train")
+    return named
 
 
 def _quantize(model: Any, work: Work) -> Any:
@@ -99,8 +154,39 @@ def _quantize(model: Any, work: Work) -> Any:
         scheme = combine.Default8BitPrunePreserveQuantizeScheme()
     else:
         scheme = quantize.default_8bit.Default8BitQuantizeScheme()
-    with quantize.quantize_scope():
+    with quantize.quantize_scope(), _kernels_before_relu_rounded():
         return quantize.quantize_apply(_annotate(model, work), scheme)
+
+
+@contextmanager
+def _kernels_before_relu_rounded() -> Iterator[None]:
+    """Let the kernel of a layer that a ReLU layer follows be rounded in training as all others.
+
+    So that nothing is rounded between the two, tensorflow-model-optimization (0.8) takes the whole quantizer away from
+    the first of them, as from an addition: its kernel is float all through training, and rounded in the file alone.
+    With an activation that does nothing, which it has for layers before a normalization, the kernel keeps its own.
+    """
+    import tf_keras
+    from tensorflow_model_optimization.python.core.quantization.keras import quantize_aware_activation
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_transforms
+
+    transform = default_8bit_transforms.LayerReLUQuantize
+    of_additions, known = transform.replacement, transform.custom_objects
+    nothing = quantize_aware_activation.NoOpActivation
+
+    def replacement(self: Any, match_layer: Any) -> Any:
+        before = match_layer.input_layers[0].layer
+        if before["class_name"] == "Add":
+            return of_additions(self, match_layer)
+        before["config"]["activation"] = tf_keras.activations.serialize(nothing(), use_legacy_format=True)
+        return match_layer
+
+    try:
+        transform.replacement = replacement
+        transform.custom_objects = lambda self: known(self) | {"NoOpActivation": nothing}
+        yield
+    finally:
+        transform.replacement, transform.custom_objects = of_additions, known
 
 
 def _start_ranges(quantized: Any, work: Work) -> None:
@@ -151,30 +237,45 @@ def apply(model: Any, work: Work) -> Applied:
 
     Raises:
         InputError: The 8-bit scheme does not know a layer.
+        UnreachableError: A layer was named for 4 bits that cannot have them.
     """
     from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.cluster_preserve import (
         cluster_utils,
     )
 
+    from optkit.techniques import _learned_steps
     from optkit.training import TrainingPlan, train
 
+    narrow = _narrow(model, work)
     try:
         quantized = _quantize(model, work)
     except (RuntimeError, ValueError) as error:
         reason = _reason(error, model)
         raise InputError(f"qat: tensorflow-model-optimization cannot quantize this model: {reason}") from error
+    per_tensor = work.params.granularity == "tensor"
+    learned = _learned_steps.attach(quantized, narrow, per_tensor=per_tensor, keep_zeros=work.follows("prune"))
     _start_ranges(quantized, work)
     plan = TrainingPlan(work.params.epochs, BATCH, "adam", work.params.learning_rate, "cosine")
     epochs = train(quantized, work.data, plan, task=work.task, seed=work.seed, tell=work.tell)
     if work.follows("cluster"):
         quantized = cluster_utils.strip_clustering_cqat(quantized)
+    if learned:
+        trained, quantized = quantized, _quantize(model, work)
+        _learned_steps.settle(trained, quantized, learned)
     names = [layer.name for layer in model.layers]
     wrapped = {_inner_name(layer) for layer in quantized.layers if hasattr(layer, "quantize_config")}
     changed = {name: "weights and activations rounded to int8 in training" for name in names if name in wrapped}
+    changed |= dict.fromkeys(narrow, "weights rounded to 4 bits and activations to int8 in training")
     skipped = {
         name: "named in --skip-layer" if name in work.skip_layers else "needs no quantizer of its own" for name in names
     }
     return Applied(quantized, note_layers(names, changed, skipped), epochs)
+
+
+def _with_kernel(model: Any) -> set[str]:
+    """Layers whose kernel is rounded in training."""
+    inner = (getattr(layer, "layer", layer) for layer in model.layers)
+    return {layer.name for layer in inner if type(layer).__name__ in (*_FOUR_BITS, "DepthwiseConv2D")}
 
 
 def _inner_name(layer: Any) -> str:
@@ -183,19 +284,49 @@ def _inner_name(layer: Any) -> str:
 
 def ensures(
     model: Any,
-    work: Work,  # noqa: ARG001  # the plug-in's signature
+    work: Work,
     notes: Sequence[LayerNote],
 ) -> tuple[list[Check], list[KernelExpectation]]:
-    """Every quantized layer really has a quantizer; zeros and clusters are checked by the steps that made them."""
+    """Every quantized layer really has a quantizer; zeros and clusters are checked by the steps that made them.
+
+    Kernels of 4 bits have at most 15 values in a channel, here and in the file.
+    """
+    import numpy as np
+
+    from optkit.techniques import _learned_steps
+
     with_quantizer = {_inner_name(layer) for layer in model.layers if hasattr(layer, "quantize_config")}
+    # A wrapper alone rounds nothing.
+    with_quantizer -= {
+        name
+        for name, weights in _learned_steps.rounded_weights(model).items()
+        if name in _with_kernel(model) and not weights
+    }
     changed = [note.layer for note in notes if note.changed]
     missing = [name for name in changed if name not in with_quantizer]
-    check = Check(
-        "layers with a quantizer",
-        passed=bool(changed) and not missing,
-        observed=len(changed) - len(missing),
-        limit=len(changed),
-        unit="layers",
-        reason="a layer without one would be float in the exported file",
-    )
-    return [check], []
+    checks = [
+        Check(
+            "layers with a quantizer",
+            passed=bool(changed) and not missing,
+            observed=len(changed) - len(missing),
+            limit=len(changed),
+            unit="layers",
+            reason="a layer without one would be float in the exported file, or its kernel float in training",
+        )
+    ]
+    narrow = {name: _learned_steps.values(model, name) for name in _narrow(work.source, work)}
+    for name, kernel in narrow.items():
+        most = max(len(np.unique(channel)) for channel in kernel.reshape(-1, kernel.shape[-1]).T)
+        checks.append(
+            Check(
+                f"values of {name}",
+                passed=most <= _VALUES,
+                observed=most,
+                limit=_VALUES,
+                unit="values per output channel",
+                reason="as many as 4 bits hold, symmetric around zero",
+            )
+        )
+    return checks, [
+        KernelExpectation(name, kernel.size, distinct_at_most=_VALUES, macs=None) for name, kernel in narrow.items()
+    ]

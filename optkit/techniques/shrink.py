@@ -68,7 +68,7 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
     macs: Goal = None
     parameters: Goal = None
     bytes: Goal = None
-    precision: Literal["fp32", "fp16", "dynamic", "int8", "int16x8"] = "int8"
+    precision: Literal["fp32", "fp16", "dynamic", "int8", "int16x8", "int4"] = "int8"
     score: Literal["l1", "l2", "batch-norm", "taylor", "activation"] = "taylor"
     scope: Literal["global", "layer"] = "global"
     steps: Annotated[int, Meta(ge=1, le=100)] = 1

@@ -52,6 +52,7 @@ def verify_file(
     quantization_aware: bool = False,
     source_ports: tuple[Names, Names] | None = None,
     float_layers: Names = (),
+    narrow_layers: Names | None = None,
 ) -> Verification:
     """Verify an exported file.
 
@@ -63,7 +64,7 @@ def verify_file(
             are fewer.
         reference: The Keras variant's outputs on them, float32 [n, outputs]; after quantization-aware
             training those of the model with fake quantization.
-        precision: ``fp32``, ``fp16``, ``dynamic``, ``int8`` or ``int16x8``.
+        precision: ``fp32``, ``fp16``, ``dynamic``, ``int8``, ``int16x8`` or ``int4``.
         integer_io: Type of input and output that was asked for (``int8``, ``uint8``, ``int16``); ``None`` or
             ``float`` for float32, which ONNX files always have.
         task: What the outputs stand for; a class for each output when ``None``.
@@ -73,6 +74,7 @@ def verify_file(
         quantization_aware: Whether the reference already has the quantization in it, so that less may differ.
         source_ports: Names of the source model's inputs and outputs, which the file must keep, if known.
         float_layers: Layers that were left out of quantization on purpose.
+        narrow_layers: Of an int4 file, the layers that must have 4 bits; ``None`` for convolutions and dense layers.
 
     Raises:
         InputError: No runtime handles the suffix.
@@ -100,7 +102,9 @@ def verify_file(
     if facts is None:
         return Verification(parity, checks + unread)
     wanted_io = integer_io if integer_io and integer_io != "float" and file_format != "onnx" else "float32"
-    checks += structure.checks(facts, precision=precision, io_type=wanted_io, float_layers=float_layers)
+    checks += structure.checks(
+        facts, precision=precision, io_type=wanted_io, float_layers=float_layers, narrow_layers=narrow_layers
+    )
     if source_ports is not None:
         checks.append(structure.names_kept(facts, source_ports))
     checks += kernels.checks(facts, expectations)

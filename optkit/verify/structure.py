@@ -20,7 +20,11 @@ _DYNAMIC_LEAST_ELEMENTS = 1024
 _NEVER_DYNAMIC = {"ConvTranspose", "DEPTHWISE_CONV_2D"}
 _QUANTIZERS = {"QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 _INTEGERS_8 = {"int8", "uint8"}
-_QUANTIZED = {"dynamic", "int8", "int16x8"}
+_QUANTIZED = {"dynamic", "int8", "int16x8", "int4"}
+# Of 4 bits -7 to 7 are used: symmetric, since no kernel has a zero point.
+_MOST_INT4 = 7
+# Operators whose kernels an int4 file has in 4 bits; depthwise ones where they were named.
+_INT4_KINDS = {"CONV_2D", "FULLY_CONNECTED"}
 _NO_FLOAT = "no float between input and output"
 
 Names = tuple[str, ...]
@@ -31,14 +35,22 @@ def kernels_in_order(facts: ModelFacts) -> list[Constant]:
     return sorted((c for c in facts.constants if c.role == "weight"), key=lambda c: c.operator)
 
 
-def checks(facts: ModelFacts, *, precision: str, io_type: str, float_layers: Names = ()) -> list[Check]:
+def checks(
+    facts: ModelFacts,
+    *,
+    precision: str,
+    io_type: str,
+    float_layers: Names = (),
+    narrow_layers: Names | None = None,
+) -> list[Check]:
     """Check a file's structure.
 
     Args:
         facts: What is in the file.
-        precision: ``fp32``, ``fp16``, ``dynamic``, ``int8`` or ``int16x8``.
+        precision: ``fp32``, ``fp16``, ``dynamic``, ``int8``, ``int16x8`` or ``int4``.
         io_type: The type that input and output must have.
         float_layers: Layers that were left out of quantization on purpose: their kernels may be float.
+        narrow_layers: Of an int4 file, the layers that must have 4 bits; ``None`` for convolutions and dense layers.
 
     Raises:
         InputError: There is no such precision.
@@ -49,6 +61,8 @@ def checks(facts: ModelFacts, *, precision: str, io_type: str, float_layers: Nam
     left_out = [c for c in kernels_in_order(facts) if _is_left_out(c, facts, layers)]
     looked_at = [c for c in kernels_in_order(facts) if not any(c is other for other in left_out)]
     found = [_builtin_only(facts), _io(facts, io_type, left_out), *_PRECISIONS[precision](facts, looked_at)]
+    if precision == "int4":
+        found += _four_bits(facts, looked_at, narrow_layers)
     # Layers without a kernel, such as a normalization, are in the file by their operators' names alone.
     without_kernel = [
         operator.name
@@ -96,8 +110,12 @@ def _arrow(ports: tuple[Names, Names]) -> str:
 
 def _is_left_out(kernel: Constant, facts: ModelFacts, float_layers: Names) -> bool:
     """Whether a kernel is float, and a part of its or its operator's name is a layer that was left out."""
-    parts = _parts(f"{kernel.name};{facts.operators[kernel.operator].name}")
+    parts = _parts(_names(kernel, facts))
     return kernel.dtype.startswith("float") and any(layer in parts for layer in float_layers)
+
+
+def _names(kernel: Constant, facts: ModelFacts) -> str:
+    return f"{kernel.name};{facts.operators[kernel.operator].name}"
 
 
 def _parts(name: str) -> list[str]:
@@ -235,10 +253,40 @@ def _int16x8(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
     return [kernel_check, *_activations(facts, kernels, {"int16"})]
 
 
+def _int4(facts: ModelFacts, kernels: list[Constant]) -> list[Check]:
+    reason = "what is not in 4 bits keeps 8; activations have 8"
+    return [_all_of("integer kernels", kernels, {"int4", "int8"}, reason), *_activations(facts, kernels, {"int8"})]
+
+
+def _four_bits(facts: ModelFacts, kernels: list[Constant], narrow_layers: Names | None) -> list[Check]:
+    """The kernels that must have 4 bits have them, and values that every runtime's kernel multiplies alike."""
+    narrow = [c for c in kernels if c.dtype == "int4"]
+    if narrow_layers is None:
+        wanted = [c for c in kernels if _user(c, facts).kind in _INT4_KINDS]
+    elif any(c.name for c in kernels):
+        wanted = [c for c in kernels if any(layer in _parts(_names(c, facts)) for layer in narrow_layers)]
+    else:
+        # A slimmed file has no names: as many as were named.
+        wanted = narrow if len(narrow) >= len(narrow_layers) else kernels
+    beyond = [c.name for c in narrow if int(c.values.min(initial=0)) < -_MOST_INT4 or any(c.zero_points)]
+    return [
+        _all_of("int4 kernels", wanted, {"int4"}, "an int8 kernel is twice as large"),
+        Check(
+            "int4 values",
+            passed=bool(narrow) and not beyond,
+            observed=", ".join(beyond) or f"{len(narrow)} of {len(narrow)} kernels",
+            limit=f"-{_MOST_INT4} to {_MOST_INT4}, zero point 0",
+            unit="",
+            reason="the runtimes' kernels multiply without a zero point",
+        ),
+    ]
+
+
 _PRECISIONS: dict[str, Callable[[ModelFacts, list[Constant]], list[Check]]] = {
     "fp32": _fp32,
     "fp16": _fp16,
     "dynamic": _dynamic,
     "int8": _int8,
     "int16x8": _int16x8,
+    "int4": _int4,
 }

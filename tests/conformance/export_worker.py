@@ -12,9 +12,10 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
-from optkit import registry
+from optkit import registry, techniques
 from optkit.exporters import ExportJob
 from optkit.schema import Recipe, Step
+from optkit.techniques import _learned_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,15 @@ def fit(model: Any, images: np.ndarray, labels: np.ndarray, epochs: int) -> Any:
     return model
 
 
+def trained_4(source: Any, images: np.ndarray, labels: np.ndarray) -> Any:
+    """A quantization-aware model whose convolution and dense layers were trained with 4 bits."""
+    names = ("narrow", "wide", "digits")
+    rounded, whole = (quantize.quantize_model(techniques.copy_model(source)) for _ in range(2))
+    learned = _learned_steps.attach(rounded, names, per_tensor=False, keep_zeros=False)
+    _learned_steps.settle(fit(rounded, images, labels, 1), whole, learned)
+    return whole
+
+
 def build(images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -67,6 +77,7 @@ def build(images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     return {
         "plain": source,
         "trained": fit(quantize.quantize_model(copy), images, labels, 1),
+        "trained4": trained_4(source, images, labels),
         "unknown": odd(lambda t: tf.math.betainc(t + 1.0, t + 1.0, t * 0.5)),
         "partial": odd(lambda t: tf.math.atan2(t, t + 1.0)),
         "tiny": tiny(),
@@ -79,8 +90,8 @@ def export(item: dict[str, Any], model: Any, folder: Path, images: np.ndarray) -
     count, broken = options.pop("images", None), options.pop("broken", None)
     options["skip_layers"] = tuple(options.get("skip_layers", ()))
     calibration = folder / "calibration.npy" if count is None else images[:count]
-    recipe = Recipe("any", (Step(item["precision"]),))
-    job = ExportJob(recipe, calibration, quantization_aware=item["model"] == "trained", **options)
+    recipe = Recipe("any", (Step(item["precision"], options.pop("params", {})),))
+    job = ExportJob(recipe, calibration, quantization_aware=item["model"].startswith("trained"), **options)
     exporter = registry.by_format("exporters", item["format"])
     builders = dict(exporter._BUILDERS)
     if broken:
@@ -112,7 +123,9 @@ def main(folder: Path, jobs: list[dict[str, Any]]) -> None:
     models = build(train["x"], train["y"])
     images = train["x"][:CALIBRATION]
     np.save(folder / "calibration.npy", images)
-    np.save(folder / "expected.npy", models["plain"].predict(np.load(folder.parent / "images.npy"), verbose=0))
+    pictures = np.load(folder.parent / "images.npy")
+    np.save(folder / "expected.npy", models["plain"].predict(pictures, verbose=0))
+    np.save(folder / "trained4.npy", models["trained4"].predict(pictures, verbose=0))
     results = {item["file"]: export(item, models[item["model"]], folder, images) for item in jobs}
     (folder / "stock.tflite").write_bytes(stock(models["plain"], images))
     (folder / "results.json").write_text(json.dumps(results))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -96,7 +97,9 @@ def work_for(name: str, given: dict[str, Any], tell: Tell, teachers: tuple[Teach
     )
 
 
-def run(tell: Tell, *, name: str, breakage: str | None) -> dict[str, Any]:
+def run(
+    tell: Tell, *, name: str, breakage: str | None, params: dict[str, Any] | None = None, history: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Apply a technique, or a copy of it with one breakage, through the runner."""
     configure_tensorflow(0, threads=1)
     module = registry.load("techniques", name)
@@ -110,7 +113,9 @@ def run(tell: Tell, *, name: str, breakage: str | None) -> dict[str, Any]:
             path = Path(folder) / "baseline.h5"
             keras_models.save(model, path)
             teachers = (Teacher(path, Task()),)
-        work = work_for(name, PARAMS.get(name, {}) | ({"epochs": 1} if trains(name) else {}), tell, teachers)
+        given = PARAMS.get(name, {}) | ({"epochs": 1} if trains(name) else {}) | (params or {})
+        work = work_for(name, given, tell, teachers)
+        work = dataclasses.replace(work, history=tuple(Step(one) for one in history))
         return _applied(module, name, model, work, breakage)
 
 
@@ -135,6 +140,8 @@ def _applied(module: ModuleType, name: str, model: Any, work: Work, breakage: st
         "layers_are_the_models": outcome.layers in (layers, [layer.name for layer in outcome.model.layers]),
         "failed_checks": [check.name for check in outcome.checks if not check.passed],
         "epochs": len(outcome.epochs),
+        "reasons": {note.layer: note.reason for note in outcome.notes},
+        "promised": {one.layer: one.distinct_at_most for one in outcome.expectations},
         "weights_differ": techniques.weights_digest(outcome.model) != before,
     }
 
@@ -222,3 +229,80 @@ def qat_with_rescaling(tell: Tell, *, offset: float) -> dict[str, Any]:
         # Refuses a file with a float operator in it.
         tflite.export(job, outcome.model, Path(folder) / "int8.tflite")
     return {"changed": [note.layer for note in outcome.notes if note.changed]}
+
+
+def learn_steps(tell: Tell) -> dict[str, Any]:
+    """Gradients of learned steps against the paper's equations, and what a settled model computes with."""
+    import numpy as np
+    import tensorflow as tf
+
+    from optkit.techniques import _learned_steps, qat
+
+    configure_tensorflow(0, threads=1)
+    model = small_model()
+    for layer in ("conv_1", "probabilities"):
+        kernel, bias = model.get_layer(layer).get_weights()
+        kernel[np.abs(kernel) < 0.3 * np.abs(kernel).mean()] = 0
+        model.get_layer(layer).set_weights([kernel, bias])
+    given = data.load("mnist", train_samples=1280)
+    work = Work(qat.Params(), (), given, Task(), seed=0, skip_layers=(), tell=tell)
+    rounded, whole = qat._quantize(model, work), qat._quantize(model, work)
+    learned = _learned_steps.attach(rounded, ["conv_1", "probabilities"], per_tensor=False, keep_zeros=True)
+    qat._start_ranges(rounded, work)
+    found = {}
+    for one in learned:
+        # So small a step that some weights are clipped.
+        one.log_step.assign_sub(tf.fill(one.log_step.shape, 0.7))
+        with tf.GradientTape() as tape:
+            values = _learned_steps._rounding(one)(one.kernel, training=True)
+            loss = tf.reduce_sum(values)
+        by_step, by_weight = tape.gradient(loss, [one.log_step, one.kernel])
+        step, kernel = np.exp(one.log_step.numpy()), one.kernel.numpy()
+        scaled = kernel / step
+        inside = np.abs(scaled) < 7
+        share = np.where(inside, np.rint(scaled) - scaled, np.sign(scaled) * 7)
+        axes = tuple(range(kernel.ndim - 1)) if step.ndim else None
+        count = kernel.size / max(1, step.size)
+        found[one.layer] = {
+            "gradient": np.atleast_1d(by_step.numpy()).tolist(),
+            "equation 3": np.atleast_1d(share.sum(axis=axes) * step / np.sqrt(count * 7)).tolist(),
+            "within": np.unique(by_weight.numpy()[kernel != 0]).tolist(),
+            "zeros kept": bool((values.numpy()[kernel == 0] == 0).all()),
+        }
+    _learned_steps.settle(rounded, whole, learned)
+    for one in learned:
+        wanted = _learned_steps._rounding(one)(one.kernel, training=False).numpy()
+        settled = _learned_steps.values(whole, one.layer)
+        found[one.layer]["largest difference"] = float(np.abs(wanted - settled).max())
+    images = given.real(given.train.images[:200], (28, 28, 1))
+    outputs = [np.asarray(each(images, training=False)) for each in (rounded, whole)]
+    return {"layers": found, "outputs": float(np.abs(outputs[0] - outputs[1]).max())}
+
+
+def before_relu(tell: Tell) -> dict[str, Any]:
+    """What is rounded of layers that a ReLU layer follows, and what a copy whose kernels are float says of itself."""
+    import contextlib
+
+    from tf_keras import Model, layers
+
+    from optkit.techniques import _learned_steps, qat
+
+    configure_tensorflow(0, threads=1)
+    image = layers.Input((28, 28, 1), name="image")
+    x = layers.ReLU(name="relu")(layers.Conv2D(4, 5, strides=2, name="conv")(image))
+    x = layers.Activation("relu", name="again")(layers.DepthwiseConv2D(3, name="deep")(x))
+    model = Model(image, layers.Dense(10, activation="softmax", name="dense")(layers.Flatten(name="flat")(x)))
+    given = data.load("mnist", train_samples=1280)
+    work = Work(qat.Params(), (), given, Task(), seed=0, skip_layers=(), tell=tell)
+    quantized = qat._quantize(model, work)
+    between = [weight.name for weight in quantized.weights if "conv/post_activation" in weight.name]
+    notes = [LayerNote(layer.name, changed=True, reason="rounded") for layer in model.layers[1:]]
+    sound = [check.passed for check in qat.ensures(quantized, work, notes)[0]]
+    qat._kernels_before_relu_rounded = contextlib.nullcontext
+    float_kernels = qat.ensures(qat._quantize(model, work), work, notes)[0]
+    return {
+        "rounded": _learned_steps.rounded_weights(quantized),
+        "between": between,
+        "sound": sound,
+        "float": [[check.passed, check.observed] for check in float_kernels],
+    }

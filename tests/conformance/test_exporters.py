@@ -24,7 +24,7 @@ IMAGES = 2000
 WORKER = Path(__file__).parent / "export_worker.py"
 # The test network is small and lightly trained, so that many answers are near ties; what is asked for is closeness
 # of the outputs. Largest error of a probability, from observed values with room for another machine's kernels.
-LIMITS = {"fp32": 1e-5, "fp16": 0.01, "dynamic": 0.1, "int8": 0.2, "int16x8": 0.1}
+LIMITS = {"fp32": 1e-5, "fp16": 0.01, "dynamic": 0.1, "int8": 0.2, "int16x8": 0.1, "int4": 0.5}
 EXPORTERS = {name: registry.load("exporters", name) for name in registry.names("exporters")}
 PAIRS = [(module.FORMAT, precision) for module in EXPORTERS.values() for precision in module.PRECISIONS]
 
@@ -376,7 +376,13 @@ def test_pairs_that_are_not_made_have_a_reason() -> None:
 
     assert "16-bit activations" in onnx_exporter.unsupported(recipe("int16x8"))
     for exporter in (onnx_exporter, tflite_exporter):
-        assert "ends in int8" in exporter.unsupported(recipe("prune", "qat", "fp16"))
+        assert "ends in int8 or int4" in exporter.unsupported(recipe("prune", "qat", "fp16"))
         assert exporter.unsupported(recipe("qat", "int8")) is None
+        assert exporter.unsupported(recipe("qat", "int4"))
         assert exporter.unsupported(recipe("prune", "fp32")) is None
     assert tflite_exporter.unsupported(recipe("int16x8")) is None
+    assert tflite_exporter.unsupported(recipe("int4")) is None
+    assert "no int4 kernel" in onnx_exporter.unsupported(recipe("int4"))
+    assert "qat:weight_bits=4" in tflite_exporter.unsupported(recipe("qat", "int4"))
+    narrow = Recipe("qat+int4", (Step("qat", {"weight_bits": 4}), Step("int4")))
+    assert tflite_exporter.unsupported(narrow) is None

@@ -30,6 +30,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         if breakage != "promises_nothing_kept" or name in MEASURED
     ]
     jobs.append(Job("ranges", "technique_jobs:ranges", {}))
+    jobs += [
+        Job(label, "technique_jobs:run", {"name": "qat", "params": {"weight_bits": 4} | params} | others)
+        for label, params, others in (
+            ("4 bits", {}, {"breakage": None}),
+            ("4 bits named", {"layers": "conv_2", "granularity": "tensor"}, {"breakage": None}),
+            ("4 bits of nothing", {}, {"breakage": "promises_nothing_kept"}),
+            ("4 bits unknown", {"layers": "conv_3"}, {"breakage": None}),
+            ("4 bits clustered", {}, {"breakage": None, "history": ("cluster",)}),
+        )
+    ]
+    jobs.append(Job("before ReLU", "technique_jobs:before_relu", {}))
+    jobs.append(Job("4 bits learned", "technique_jobs:learn_steps", {}))
 
     jobs += [
         Job(f"pruned {clusters}", "technique_jobs:cluster_the_pruned", {"clusters": clusters})
@@ -125,3 +137,43 @@ def test_a_layer_that_the_scheme_does_not_know_is_named(results: dict[str, Any])
     refused = results["offset -1"]
     assert refused.kind == "InputError"
     assert "does not know a Rescaling as it stands here (rescaling)" in refused.message
+
+
+def test_4_bits_leave_15_values_and_8_the_rest_alone(results: dict[str, Any]) -> None:
+    told, named = results["4 bits"], results["4 bits named"]
+    for one in (told, named):
+        assert not isinstance(one, Failure), one
+        assert one["failed_checks"] == []
+        assert one["input_unchanged"]
+    assert told["promised"] == {"conv_1": 15, "conv_2": 15, "probabilities": 15}
+    assert told["reasons"]["conv_1"] == "weights rounded to 4 bits and activations to int8 in training"
+    assert named["promised"] == {"conv_2": 15}
+    assert named["reasons"]["conv_1"] == "weights and activations rounded to int8 in training"
+
+
+def test_4_bits_are_refused_where_they_cannot_be_had(results: dict[str, Any]) -> None:
+    assert "values of conv_1" in results["4 bits of nothing"]["failed_checks"]
+    assert results["4 bits unknown"].kind == "UnreachableError"
+    assert "did you mean conv_2 or conv_1" in results["4 bits unknown"].message
+    assert "not those of cluster" in results["4 bits clustered"].message
+
+
+def test_steps_are_learned_as_in_the_paper_and_settled_exactly(results: dict[str, Any]) -> None:
+    told = results["4 bits learned"]
+    assert not isinstance(told, Failure), told
+    for one in told["layers"].values():
+        assert one["gradient"] == pytest.approx(one["equation 3"], rel=1e-4)
+        assert one["within"] == [0.0, 1.0]
+        assert one["zeros kept"]
+        assert one["largest difference"] < 1e-6
+    assert told["outputs"] < 1e-5
+
+
+def test_kernels_before_a_relu_layer_are_rounded_in_training(results: dict[str, Any]) -> None:
+    """Left to itself tensorflow-model-optimization keeps them in float, and nothing says so."""
+    told = results["before ReLU"]
+    assert not isinstance(told, Failure), told
+    assert {name: told["rounded"][name] for name in ("conv", "deep", "dense")} == {"conv": 1, "deep": 1, "dense": 1}
+    assert told["between"] == []
+    assert told["sound"] == [True]
+    assert told["float"] == [[False, 4]]

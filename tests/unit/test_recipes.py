@@ -44,6 +44,10 @@ def test_a_recipe_gets_all_defaults_and_its_name_has_no_parameters() -> None:
         ("fp16+int8", "must be the last step"),
         ("prune+prune+int8", "named twice"),
         ("int8:bits=4", "takes no parameters"),
+        ("int4:bits=3", "int4 has no parameter 'bits'"),
+        ("int4:granularity=block", "one of channel, tensor, found 'block'"),
+        ("qat:weight_bits=5+int4", "one of 4, 8, found 5"),
+        ("qat:granularity=tensor+int8", "give weight_bits=4 as well"),
         ("qat+prune+int8", "put prune first"),
         ("cluster+prune+int8", "put prune first"),
         ("qat+cluster+int8", "put cluster first"),
@@ -87,8 +91,25 @@ def test_values_that_no_file_can_be_called_by_are_told_apart_all_the_same() -> N
         assert len(name) < 120
 
 
+def test_a_precision_may_have_parameters() -> None:
+    assert recipes.parse("int4:granularity=tensor").precision == Step(
+        "int4", {"granularity": "tensor", "layers": "all"}
+    )
+    assert recipes.parse("prune+int4").precision.params["granularity"] == "channel"
+
+
+def test_layers_in_a_name_are_of_what_a_file_name_holds_and_stay_apart() -> None:
+    texts = ("int4", "int4:layers=Dense_1/conv", "int4:layers=dense-1/conv", "int4:layers=dense-1-conv")
+    names = [recipe.name for recipe in recipes.name_apart([recipes.parse(text) for text in texts])]
+    assert names == ["int4-all", "int4-dense-1-conv", "int4-dense-1-conv.2", "int4-dense-1-conv.3"]
+
+
 def test_toml_round_trip(tmp_path: Path) -> None:
-    made = [recipes.parse("prune:pattern=2of4,sparsity=0.5+fp16"), recipes.parse("fp32")]
+    made = [
+        recipes.parse("prune:pattern=2of4,sparsity=0.5+fp16"),
+        recipes.parse("int4:layers=a/b"),
+        recipes.parse("fp32"),
+    ]
     settings = {"baseline": "mlp-128", "seed": 3, "quick": True, "formats": ["onnx"], "opset": None}
     path = tmp_path / "recipe.toml"
     path.write_text(recipes.dump_toml(settings, made), encoding="utf-8")

@@ -71,6 +71,7 @@ HALF_FILE = file(
     operator(),
     kernel(floats(8, 8, dtype="float16"), operator=1),
 )
+INT4 = "int4 convolutions are unpacked in every call"
 HALF = "fp16 stored, computed as fp32"
 
 
@@ -317,3 +318,20 @@ def test_a_plain_file_has_nothing_to_explain() -> None:
     plain = file(operator(macs=2_000_000), kernel(floats(50, 40)))
     assert explain(BASE, BASE, plain, VNNI) == []
     assert explain(variant(), None, plain, VNNI) == []
+
+
+def test_int4_convolutions_are_told_also_of_a_file_that_is_faster() -> None:
+    narrow, wide = operator("CONV_2D", "int8", "int4", "int32"), operator("FULLY_CONNECTED", "int8", "int4", "int32")
+    detail = causes(variant("better", p50_us=60.0, ratio=1.25), file(narrow, wide))[INT4]
+    assert "1 of 1 convolutions (100,000 multiply-accumulates) have int4 weights" in detail
+    assert "1.25× [1.23, 1.27] of the reference" in detail
+    assert INT4 not in causes(variant(), file(operator("CONV_2D", "int8", "int8", "int32"), wide))
+    assert INT4 not in causes(replace(variant(), latency=None), file(narrow))
+
+
+def test_zeros_in_int4_kernels_take_half_a_byte_and_15_values_are_no_clusters() -> None:
+    values = np.where(DICE.random((8, 400)) < 0.9, 0, DICE.integers(-7, 8, size=(8, 400))).astype(np.int8)
+    narrow = with_(kernel(values, axis=0, file_bytes=values.size // 2), dtype="int4")
+    found = causes(replace(variant(), size=BASE.size), file(operator("FULLY_CONNECTED", "int8", "int4"), narrow))
+    assert "(1,600 bytes of weights, as many as without zeros)" in found["unstructured sparsity"]
+    assert "clusters are smaller only when compressed" not in found

@@ -14,7 +14,7 @@ import pytest
 from onnx import helper
 from sample_report import sample_report
 
-from optkit import readback
+from optkit import readback, tflite_schema
 from optkit.measure.size import measure_compute, measure_size
 from optkit.report import why, why_fewer, why_weights
 from optkit.schema import Environment, Speedup, Variant
@@ -120,6 +120,25 @@ def floats(*shape: int) -> np.ndarray:
     return DICE.normal(size=shape).astype(np.float32)
 
 
+def narrow(kind: str) -> Callable[[Path], Path]:
+    """The network's int8 file with the kernels of one kind of operator in 4 bits."""
+
+    def make(folder: Path) -> Path:
+        path = model_files.write_tflite(folder, NET, "int8")
+        model = tflite_schema.parse(path.read_bytes())
+        kinds = tflite_schema.names_of("BuiltinOperator")
+        for operator in model.subgraphs[0].operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            if kinds[max(code.builtinCode, code.deprecatedBuiltinCode)] == kind:
+                kernel = model.subgraphs[0].tensors[operator.inputs[1]]
+                low, high = np.clip(model.buffers[kernel.buffer].data.view(np.int8), -7, 7).reshape(-1, 2).T & 15
+                model.buffers[kernel.buffer].data = (low | (high << 4)).astype(np.uint8)
+                kernel.type = {name: code for code, name in tflite_schema.names_of("TensorType").items()}["INT4"]
+        return stored(folder, "narrow.tflite", tflite_schema.serialize(model))
+
+    return make
+
+
 SPARSE = replace(NET, dense=np.where(DICE.random(NET.dense.shape) < 0.9, 0, NET.dense).astype(np.float32))
 WITHOUT_VNNI = msgspec.structs.replace(REPORT.environment, cpu_flags=["sse2", "avx2"])
 
@@ -141,6 +160,7 @@ PAIRS: dict[str, tuple[str, Any, Any]] = {
         dense(integers(8, 8)),
     ),
     "dynamic convolution": ("dynamic quantization of a convolution", as_onnx("dynamic"), as_onnx("int8")),
+    "int4": ("int4 convolutions are unpacked in every call", narrow("CONV_2D"), narrow("FULLY_CONNECTED")),
     "sparsity": ("unstructured sparsity", tflite("fp32", SPARSE), tflite("fp32")),
     "clusters": (
         "clusters are smaller only when compressed",

@@ -172,6 +172,7 @@ def test_a_file_of_another_precision_is_rejected(
         "float32 kernels",
         "float16 kernels",
         "int8 kernels",
+        "int4 kernels",
         "integer activations",
         "activations scaled per call",
         "input and output type",

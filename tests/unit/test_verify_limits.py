@@ -15,3 +15,12 @@ def test_deep_networks_may_round_more_up_to_half_of_the_spread() -> None:
     # Sums of float32 have a limit that holds for all.
     fp32 = limits_for("fp32", quantization_aware=False)
     assert limits_for("fp32", quantization_aware=False, kernels=200) == fp32
+
+
+def test_what_was_trained_for_4_bits_has_the_limits_of_what_was_trained_for_8() -> None:
+    trained = limits_for("int4", quantization_aware=True)
+    assert trained == limits_for("int8", quantization_aware=True)
+    assert trained.mean_of_spread < limits_for("int4", quantization_aware=False).mean_of_spread
+    # A deep network's limit is no narrower than a shallow one's.
+    for kernels in (4, 5, 100):
+        assert limits_for("int4", quantization_aware=False, kernels=kernels).largest_of_range == 1.0
