@@ -38,9 +38,6 @@ _LONGEST_VALUE = 40
 # Few images make few steps: more epochs let pruning and rounding settle.
 QUICK = ("fp32", "int8", "prune:epochs=5+int8", "qat:epochs=2+int8")
 
-# What a variant's name, and so a file's, does not hold.
-_UNNAMED = re.compile(r"[^a-z0-9.+-]+")
-
 
 def precisions() -> list[str]:
     """Every precision that some exporter writes, sorted."""
@@ -285,8 +282,5 @@ def name_apart(recipes: Sequence[Recipe]) -> list[Recipe]:
                 if value is not None and any(rival.steps[index].params.get(key) != value for rival in rivals)
             ]
             parts.append("-".join([step.name, *differing]))
-        name = _UNNAMED.sub("-", "+".join(parts))
-        # Layers' names that differ in a sign alone would come out alike.
-        alike = sum(other.name == name or other.name.startswith(f"{name}.") for other in named)
-        named.append(Recipe(f"{name}.{alike + 1}" if alike else name, recipe.steps))
+        named.append(Recipe("+".join(parts), recipe.steps))
     return named
