@@ -4,8 +4,8 @@ Activations stay int8 and biases int32, so that only kernels, their scales and t
 LiteRT 2.3 has such kernels for convolutions (grouped, dilated and depthwise ones too) and dense layers, with one scale
 or one for each output channel; a transposed convolution with int4 weights it refuses, and blockwise scales as well
 wherever activations are integers (it has a kernel for dense layers with float activations alone; tried with blocks of
-32 and 64). XNNPACK takes the dense layers, which are as fast as with int8; convolutions run in LiteRT's own kernel, which
-unpacks them in every call: a network of three took 12.6 µs in place of 3.7, LeNet-5 35 in place of 18.
+32 and 64). XNNPACK takes the dense layers, which are as fast as with int8; convolutions run in LiteRT's own kernel,
+which unpacks them in every call: a network of three took 12.6 µs in place of 3.7, LeNet-5 35 in place of 18.
 """
 
 from __future__ import annotations
