@@ -155,7 +155,7 @@ def test_4_bits_are_refused_where_they_cannot_be_had(results: dict[str, Any]) ->
     assert "values of conv_1" in results["4 bits of nothing"]["failed_checks"]
     assert results["4 bits unknown"].kind == "UnreachableError"
     assert "did you mean conv_2 or conv_1" in results["4 bits unknown"].message
-    assert "not those of cluster" in results["4 bits clustered"].message
+    assert "cannot keep clusters" in results["4 bits clustered"].message
 
 
 def test_steps_are_learned_as_in_the_paper_and_settled_exactly(results: dict[str, Any]) -> None:
