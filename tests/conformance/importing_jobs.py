@@ -238,7 +238,11 @@ def export_all(tell: Tell, *, path: str, custom: str | None, folder: str) -> dic
             if Path(path).name == "loops" and exporter.FORMAT == "tflite" and precision.startswith("int"):
                 continue
             target = Path(folder) / f"{Path(path).stem}.{precision}.{exporter.FORMAT}"
-            exporter.export(ExportJob(Recipe("any", (Step(precision),)), x), model, target)
+            try:
+                exporter.export(ExportJob(Recipe("any", (Step(precision),)), x), model, target)
+            except InputError as error:
+                results[target.suffix[1:] + " " + precision] = str(error)
+                continue
             session = runtimes.open_model(target)
             answers = session.from_native(runtimes.predict(session, x))
             results[target.suffix[1:] + " " + precision] = float(np.abs(answers - reference).max())

@@ -196,6 +196,10 @@ def test_a_frozen_graph_goes_into_every_precision(results: dict[str, Any], file:
     assert found.pop("names")[0]
     assert len(found) == (7 if file == "loops" else 10)
     for name, difference in found.items():
+        if name == "tflite dynamic" and isinstance(difference, str):
+            # These networks are small: TensorFlow's converter would leave all of their kernels in float.
+            assert "nothing would be quantized" in difference
+            continue
         limit = {"fp32": 1e-5, "fp16": 5e-3, "int4": 0.1}.get(name.split()[1], 0.05)
         # The loop's numbers are raw ones of up to 10, not probabilities.
         assert difference < limit * (20 if file == "loops" else 1), name
