@@ -221,9 +221,12 @@ def _task(dataset: Dataset, answered: np.ndarray, kind: str | None, settings: Se
             )
         return Task("regression", "values", 1, settings.metrics)
     if size == 1 and dataset.classes > 2:
+        subject = "the model" if settings.output is None else f"the output {settings.output}"
+        ways = ["write values to predict with a decimal point (24.0)", "give the labels of two classes"]
+        ways += [] if settings.output is None else ["name another --output"]
         raise InputError(
-            f"the labels of {settings.data} are whole numbers, which are {dataset.classes} classes, and the model has "
-            "one output; write values to predict with a decimal point (24.0), or give the labels of two classes"
+            f"the labels of {settings.data} are whole numbers, which are {dataset.classes} classes, and {subject} "
+            f"gives one value; {', or '.join(ways)}"
         )
     outputs: Outputs
     if kind == "sigmoid":

@@ -221,8 +221,8 @@ def test_a_file_that_fails_is_marked_and_the_others_are_there(tmp_path: Path) ->
     stages = copy / "optkit" / "pipeline" / "stages.py"
     whole = stages.read_text()
     broken = whole.replace(
-        "return dataset.real(raw[:], shape)",
-        "return dataset.real(raw[:], shape) * 255",
+        "return dataset.real(raw[:], form)",
+        "return dataset.real(raw[:], form) * 255",
     )
     assert broken != whole
     stages.write_text(broken)

@@ -169,7 +169,10 @@ def test_of_several_outputs_the_one_that_fits_the_labels_is_compressed(own: Path
     [
         (("alike.keras",), "digit and other have the form that the labels of digits.npz need"),
         (("both.keras", "--output", "even"), "is none of the outputs of both.keras"),
-        (("both.keras", "--output", "odd"), "labels of digits.npz are outside the model's outputs"),
+        (
+            ("both.keras", "--output", "odd"),
+            "labels of digits.npz are whole numbers, which are 10 classes, and the output odd",
+        ),
     ],
 )
 def test_an_output_that_is_not_clear_is_refused(own: Path, arguments: tuple[str, ...], words: str) -> None:
