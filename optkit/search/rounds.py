@@ -13,13 +13,14 @@ import numpy as np
 
 from optkit import recipes, store
 from optkit.data._inputs import form_in, size_of
+from optkit.drop import Drop, drop_of
 from optkit.pipeline import figures, jobs, kept
 from optkit.pipeline.checking import failed_checks
 from optkit.pipeline.plan import CHOOSING_PARTS, make_plan
 from optkit.pipeline.progress import Event, Schedule
 from optkit.report.reference import BASELINE_NAME
 from optkit.schema import Check, Parity
-from optkit.search.evidence import Drop, drop_of, standings
+from optkit.search.evidence import standings
 from optkit.search.probes import Known, text_of
 from optkit.search_record import TriedFile
 
