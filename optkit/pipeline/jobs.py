@@ -166,7 +166,7 @@ def _jobs(plan: Plan, folder: Path, costs: Costs, example_values: int) -> dict[s
         export, check = f"export {_file_name(file)}", f"check {_file_name(file)}"
         wanted = common | own | {"key": file.key, "model_name": file.model}
         jobs.append(Job(export, "optkit.pipeline.stages:export_file", wanted, after=(f"train {file.model}",)))
-        wanted = common | own | {"key": file.check_key, "parts": list(plan.parts)}
+        wanted = common | own | {"key": file.check_key, "export_key": file.key, "parts": list(plan.parts)}
         # It reads what the model answers as well, which may be made again where the file is kept.
         after = (f"train {file.model}", export)
         jobs.append(Job(check, "optkit.pipeline.checking:check_file", wanted, after=after))

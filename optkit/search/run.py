@@ -14,6 +14,7 @@ from optkit.data._inputs import form_in, size_of
 from optkit.errors import InputError, nearest
 from optkit.pipeline import figures, jobs, outputs
 from optkit.pipeline.calibration import check_calibration, data_digest
+from optkit.pipeline.exclusion import check_limits
 from optkit.pipeline.plan import make_plan
 from optkit.pipeline.progress import Event, OnEvent, Schedule
 from optkit.pipeline.run import run_folder
@@ -83,6 +84,7 @@ def compress_within(
     dataset = data.load(chosen.data_spec, train_samples=chosen.train_samples)
     check_task(wanted, values=dataset.validation.labels.dtype.kind == "f")
     shown = evidence(wanted, len(dataset.validation.labels))
+    check_limits(given, dataset)
     warnings = check_calibration(dataset, chosen, int8=True)
     if say is not None:
         say(f"{shown[1]}.")
