@@ -186,7 +186,8 @@ def drop_of(labels: np.ndarray, reference: np.ndarray, answers: np.ndarray) -> D
     if labels.dtype.kind != "f":
         low, high = compare_answers(labels, reference, answers).difference_ci95
         right = (answers == labels).mean() - (reference == labels).mean()
-        return Drop(-float(right), (-high, -low))
+        # Less than nothing is a gain, but nothing has no sign.
+        return Drop(0.0 - float(right), (-high, -low))
     versus = compare_errors(labels, reference, answers)
     error = float(np.abs(reference.astype(np.float64) - labels.astype(np.float64)).mean())
     low, high = versus.difference_ci95 or (versus.mae_difference, math.inf)

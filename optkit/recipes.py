@@ -56,6 +56,14 @@ def precision_params(name: str) -> type[msgspec.Struct] | None:
     return None
 
 
+def defaults(step: str) -> dict[str, Any]:
+    """The parameters of a technique or precision as they are where none is given."""
+    params = (
+        registry.load("techniques", step).Params if step in registry.names("techniques") else precision_params(step)
+    )
+    return {} if params is None else msgspec.to_builtins(params())
+
+
 def parse(text: str) -> Recipe:
     """Read ``prune:sparsity=0.8,epochs=1+int8``.
 

@@ -58,7 +58,7 @@ def fields(params: Any) -> list[str]:
     for field, default in defaults.items():
         schema = msgspec.json.schema(hints[field])
         # What may be left out is a number or nothing: its limits are the number's.
-        schema = next((one for one in schema.get("anyOf", ()) if one["type"] == "number"), schema)
+        schema = next((one for one in schema.get("anyOf", ()) if one["type"] in {"integer", "number"}), schema)
         choices = schema.get("enum") or get_args(hints[field]) if "enum" in schema else None
         limits = [
             f"{sign} {schema[key]:g}"

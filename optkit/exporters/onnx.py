@@ -200,14 +200,15 @@ def _trained_int8(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelPr
 
     import tf2onnx
 
-    from optkit.exporters import _onnx_graph, tflite
+    from optkit.exporters import _onnx_float, _onnx_graph, tflite
 
     content = tflite.name_ports(tflite.integer_file(replace(job, io="float"), model, known))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.tflite")
         path.write_bytes(content)
         converted, _ = tf2onnx.convert.from_tflite(str(path), opset=job.opset)
-    return _onnx_graph.quantize_before_clamping(_onnx_graph.unsign_activations(_onnx_graph.fuse_bias(converted)))
+    made = _onnx_graph.quantize_before_clamping(_onnx_graph.unsign_activations(_onnx_graph.fuse_bias(converted)))
+    return _onnx_float.keep_float(made)
 
 
 def _calibrated_int8(job: ExportJob, source: ModelProto, known: tuple[str, ...]) -> ModelProto:
@@ -260,6 +261,8 @@ def _rounded(job: ExportJob, source: ModelProto, ranges: TensorsData, in_float: 
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import save_tensors_data
 
+    from optkit.exporters import _onnx_float
+
     def quantize(path: Path) -> None:
         cache = path.with_suffix(".json")
         save_tensors_data(ranges, cache)
@@ -277,7 +280,7 @@ def _rounded(job: ExportJob, source: ModelProto, ranges: TensorsData, in_float: 
             nodes_to_exclude=in_float,
         )
 
-    return _through_file(quantize)
+    return _onnx_float.keep_float(_through_file(quantize))
 
 
 def _quantized_kinds(source: ModelProto) -> list[str]:

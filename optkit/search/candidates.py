@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from optkit import recipes, registry
 from optkit.errors import InputError
 from optkit.schema import Recipe
@@ -124,9 +122,8 @@ def named(recipe: Recipe) -> Recipe:
     parts = []
     for step in recipe.steps:
         words = [step.name]
-        if step.name in registry.names("techniques"):
-            usual = msgspec.to_builtins(registry.load("techniques", step.name).Params())
-            words += [_in_a_name(value) for key, value in step.params.items() if value != usual[key]]
+        usual = recipes.defaults(step.name)
+        words += [_in_a_name(value) for key, value in step.params.items() if value != usual[key]]
         parts.append("-".join(words))
     return Recipe("+".join(parts), recipe.steps)
 

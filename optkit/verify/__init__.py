@@ -113,6 +113,7 @@ def verify_file(
     checks += kernels.checks(facts, expectations)
     if file_format == "onnx":
         checks += onnx_rules.checks(path, facts)
+        checks += onnx_rules.float_kept(path, float_layers)
     return Verification(parity, checks)
 
 
