@@ -122,10 +122,10 @@ def _rounded(ranged: bytes, io: str, in_float: list[str]) -> bytes:
 def partly(job: ExportJob, model: Any) -> Partly:
     """Files of a model with some of its layers in int8, from one calibration.
 
-    Those in float are float32. int16 activations would not help, and cannot be had beside int8: the quantizer has one
-    type for all operators that it takes, and given a file in which some are int8 it makes int8 of the others as well
-    (TensorFlow 2.21). int16x8 files have the same 8-bit weights; a network that lost 61 points of accuracy by those of
-    one layer lost as much as int16x8.
+    Those in float are float32. int16 activations cannot be had beside int8: TensorFlow 2.21's quantizer has one type
+    for all operators that it takes, and given a file in which some are int8 it makes int8 of the others, whatever type
+    it is told. Nor do they help where weights are the trouble, which have 8 bits with them too: a network that lost 58
+    points of accuracy by the weights of one layer lost 61 as int16x8.
     """
     from optkit.exporters import _flatbuffer
 

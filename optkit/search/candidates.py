@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PLAIN = ("fp32", "int8")
 CHEAP = "no training"
+EXCLUDED = "layers in float"
 TRAINED = "int8 training"
 GIVEN = "given"
 SHRINK = "amounts"
@@ -49,7 +50,7 @@ def next_round(
         endless: Whether parameters are drawn for as long as there is time.
     """
     tried = {one.recipe for one in known}
-    for stage, wanted in _stages(given):
+    for stage, wanted in _stages(given, known, budget):
         missing = [recipe for recipe in wanted if text_of(recipe) not in tried]
         if missing:
             return Round(stage, missing)
@@ -77,16 +78,25 @@ def _apart(wanted: Sequence[Recipe], taken: set[str]) -> list[Recipe]:
     return found
 
 
-def _stages(given: Sequence[Recipe]) -> list[tuple[str, list[Recipe]]]:
-    """The rounds that need no result of others."""
+def _stages(given: Sequence[Recipe], known: Sequence[Known], budget: Budget) -> list[tuple[str, list[Recipe]]]:
+    """The rounds that come first, in order."""
     if given:
         return [(GIVEN, [*_valid(PLAIN[:1]), *given])]
     untrained = [name for name in registry.names("techniques") if not _trains(name)]
     precisions = ["fp32", *(name for name in recipes.precisions() if name != "fp32")]
     return [
         (CHEAP, _valid([*precisions, *(f"{name}+int8" for name in untrained)])),
+        (EXCLUDED, _excluding(known, budget)),
         (TRAINED, _valid(["qat+int8"])),
     ]
+
+
+def _excluding(known: Sequence[Known], budget: Budget) -> list[Recipe]:
+    """Where plain int8 loses too much, the same with as few layers in float as it takes."""
+    limit = budget.limit("drop")
+    whole = [file for one in known if one.recipe == PLAIN[1] for file in one.files]
+    loses = any(standing.name == "drop" and not standing.met for file in whole for standing in file.standings)
+    return [] if limit is None or not loses else _valid([f"{PLAIN[1]}:drop={limit.words}"])
 
 
 def _trains(technique: str) -> bool:
@@ -103,7 +113,7 @@ def _can_train(known: Sequence[Known]) -> bool:
 def _is_whole_within(known: Sequence[Known], budget: Budget) -> bool:
     """Whether the most accurate file is wanted and a whole network is within the limits: less of it is no better."""
     within = any(file.state == "within" for one in known for file in one.files)
-    return budget.prefer == "accuracy" and within and all(one.stage in {CHEAP, TRAINED} for one in known)
+    return budget.prefer == "accuracy" and within and all(one.stage in {CHEAP, TRAINED, EXCLUDED} for one in known)
 
 
 def _valid(texts: Sequence[str]) -> list[Recipe]:

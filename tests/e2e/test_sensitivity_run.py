@@ -1,4 +1,4 @@
-"""A limit for the drop of int8, through the command line: what is left in float, and what a limit not met looks like."""
+"""A limit for the drop of int8, through the command line: what is left in float, and what a missed limit looks like."""
 
 from __future__ import annotations
 

@@ -199,6 +199,18 @@ def test_cheap_recipes_come_first_and_none_comes_twice() -> None:
     assert sum(one.stage == "tuned" for one in seen) == tuned.TRIALS
 
 
+def test_layers_are_left_in_float_where_int8_alone_loses_too_much() -> None:
+    stages = {}
+    for upper in (0.2, 9.0):
+        seen = [*PLAIN[:1], known("int8", 104_000, upper, "no training")]
+        stages[upper] = []
+        while (wanted := candidates.next_round(seen, BOTH, seed=0)) is not None and wanted.stage != "int8 training":
+            stages[upper].append((wanted.stage, [text_of(one) for one in wanted.recipes]))
+            seen += [known(text_of(one), 104_000, 0.1, wanted.stage) for one in wanted.recipes]
+    assert [stage for stage, _ in stages[0.2]] == ["no training"]
+    assert stages[9.0][1:] == [("layers in float", ["int8:drop=1pt"])]
+
+
 def test_the_same_knowledge_gives_the_same_draw() -> None:
     seen = [*PLAIN, known("shrink:parameters=0.15+int8", 18_000, 1.5), known("shrink:parameters=0.3+int8", 33_000, 0.4)]
     draws = [tuned.next_recipes(seen, BOTH, seed=3, endless=False) for _ in range(2)]
