@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PREFERENCES = ("size", "latency", "accuracy")
 # A letter more or less is a factor of a thousand or of eight: bits (kb, Mb) are not taken for bytes.
 BYTES = {"B": 1, "kB": 1_000, "KB": 1_000, "KiB": 1_024, "kiB": 1_024, "MB": 1_000_000, "MiB": 1_048_576}
+LARGE_BYTES = {"MB": 1_000_000, "MiB": 1 << 20, "GB": 1_000_000_000, "GiB": 1 << 30}
 MICROSECONDS = {"us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1_000.0, "s": 1_000_000.0}
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 # Under the bytes of the smallest file that an exporter writes, of one weight, slimmed: tests/e2e/test_search.py makes
@@ -113,6 +114,16 @@ def _amount(option: str, words: str, units: Mapping[str, float], example: str) -
     if not number:
         raise InputError(f"{option} expects an amount over 0 such as {example}, found {words!r}")
     return number, unit
+
+
+def read_bytes(option: str, words: str, example: str) -> float:
+    """Bytes of memory.
+
+    Raises:
+        InputError: It is no amount, it has no unit or another, or it is not over 0.
+    """
+    number, unit = _amount(option, words, LARGE_BYTES, example)
+    return number * LARGE_BYTES[unit]
 
 
 def _drop(words: str) -> Limit:
