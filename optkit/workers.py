@@ -224,6 +224,13 @@ def as_error(name: str, failure: Failure) -> OptkitError:
     return InternalError(f"{name}: {failure.kind}: {failure.message}")
 
 
+def as_failure(error: BaseException) -> Failure:
+    """What is told of an error."""
+    # The pipe takes lines of some length only; the log has all of it.
+    text = " ".join(str(error).split())[: 2000 if isinstance(error, OptkitError) else 500]
+    return Failure(type(error).__name__, text, getattr(error, "exit_code", 70))
+
+
 def _all_kinds(root: type[OptkitError]) -> list[type[OptkitError]]:
     return [root, *(kind for child in root.__subclasses__() for kind in _all_kinds(child))]
 
@@ -256,9 +263,7 @@ def _child(channel: int, message: dict[str, Any]) -> None:
         _say(channel, {"event": "returned", "job": job, "value": value, "peak_bytes": peak})
     except BaseException as error:  # noqa: BLE001  # whatever happened must reach the asking process
         traceback.print_exc()
-        # The pipe takes lines of some length only; the log has all of it.
-        text = " ".join(str(error).split())[: 2000 if isinstance(error, OptkitError) else 500]
-        kind, code = type(error).__name__, getattr(error, "exit_code", 70)
+        kind, text, code = as_failure(error)
         if limited is not None:
             kind, text, code = _about_the_file(message["opens"], error, (kind, text, code), limited)
         _say(channel, {"event": "failed", "job": job, "kind": kind, "message": text, "exit_code": code})

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 from optkit.workers import Workers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from optkit.engines import OnMessage, Surroundings
     from optkit.workers import Job
 
 
 def pool(surroundings: Surroundings) -> Workers:
     """A server process for the run's jobs, which starts with the first one."""
-    preload = [
-        entry if ":" not in entry else f"{entry}:{surroundings.preload_argument}" for entry in surroundings.preload
-    ]
+    preload = with_argument(surroundings.preload, surroundings.preload_argument)
     return Workers(preload, dict(surroundings.environment), surroundings.log)
+
+
+def with_argument(preload: Iterable[str], argument: str) -> list[str]:
+    """What a server imports, with the argument of what it calls."""
+    return [f"{entry}:{argument}" if ":" in entry else entry for entry in preload]
 
 
 def alone(job: Job, on_event: OnMessage) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from optkit import registry, store, workers
+from optkit import data, registry, store, workers
 from optkit.engines import Surroundings, local
 from optkit.errors import EnvironmentFailedError, InputError, UnreachableError
 from optkit.pipeline.plan import BASELINE
@@ -143,9 +143,16 @@ def surroundings(settings: Settings, folder: Path, say: Callable[[str], object] 
         preload=(*PRELOAD, "optkit.data:preload"),
         preload_argument=msgspec.json.encode(spec).decode(),
         environment=WORKER_ENVIRONMENT,
-        reads=tuple(path for path in (spec.source, spec.calibration) if path is not None),
+        reads=_user_paths(settings),
         say=say,
     )
+
+
+def _user_paths(settings: Settings) -> tuple[str, ...]:
+    """The user's own data, as they were given: what is a data set of the package is there wherever optkit is."""
+    spec = settings.data_spec
+    own = [path for path in (spec.source, spec.calibration) if path is not None and not data.is_built_in(path)]
+    return tuple(dict.fromkeys(own))
 
 
 def expected_seconds(plan: Plan, dataset: Dataset) -> Costs:
