@@ -169,13 +169,18 @@ def _whole(spec: DataSpec, _: tuple[int, int] | None) -> Dataset:
     return dataset
 
 
+def is_built_in(name: str) -> bool:
+    """Whether that is a data set of the package, and no path."""
+    return name in registry.names("data") and not hasattr(registry.load("data", name), "accepts")
+
+
 def source(name: str) -> ModuleType:
     """The plug-in that loads data: by its name, or the one that accepts the path.
 
     Raises:
         InputError: There is none, with what is there instead.
     """
-    if name in registry.names("data") and not hasattr(registry.load("data", name), "accepts"):
+    if is_built_in(name):
         return registry.load("data", name)
     modules = {known: registry.load("data", known) for known in registry.names("data")}
     files = [module for module in modules.values() if hasattr(module, "accepts")]

@@ -134,7 +134,7 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str, parts
             "train_samples": settings.train_samples,
             "seed": settings.seed,
             # The number of threads decides the order of float additions.
-            "threads": len(os.sched_getaffinity(0)),
+            "threads": settings.train_threads or len(os.sched_getaffinity(0)),
             "machine": platform.machine(),
             "python": platform.python_version(),
             "packages": versions(TRAINING_PACKAGES),

@@ -17,6 +17,7 @@ DROP_OPTION = "--max-drop"
 PREFERENCES = ("size", "latency", "accuracy")
 # A letter more or less is a factor of a thousand or of eight: bits (kb, Mb) are not taken for bytes.
 BYTES = {"B": 1, "kB": 1_000, "KB": 1_000, "KiB": 1_024, "kiB": 1_024, "MB": 1_000_000, "MiB": 1_048_576}
+LARGE_BYTES = {"MB": 1_000_000, "MiB": 1 << 20, "GB": 1_000_000_000, "GiB": 1 << 30}
 MICROSECONDS = {"us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1_000.0, "s": 1_000_000.0}
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 # Under the bytes of the smallest file that an exporter writes, of one weight, slimmed: tests/e2e/test_search.py makes
@@ -91,6 +92,16 @@ def read_budget(given: Mapping[str, str | None], *, prefer: str | None, formats:
         wanted = prefer  # type: ignore[assignment]  # one of the three
     seconds = None if words is None else _seconds(words)
     return Budget(tuple(limits), wanted, seconds, relative=has_drop and is_relative(limits[0]))
+
+
+def read_bytes(option: str, words: str, example: str) -> float:
+    """Bytes of memory.
+
+    Raises:
+        InputError: It is no amount, it has no unit or another, or it is not over 0.
+    """
+    number, unit = amount(option, words, LARGE_BYTES, example)
+    return number * LARGE_BYTES[unit]
 
 
 def _size(words: str, formats: Sequence[str]) -> Limit:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from optkit.search.budget import Budget
 
+# Two are trained at a time on this machine: two cost little more than one.
+BATCH = 2
+MOST_AT_ONCE = 10_000
 PLAIN = ("fp32", "int8")
 CHEAP = "no training"
 EXCLUDED = "layers in float"
@@ -38,7 +41,13 @@ def least() -> Round:
 
 
 def next_round(
-    known: Sequence[Known], budget: Budget, *, seed: int, given: Sequence[Recipe] = (), endless: bool = False
+    known: Sequence[Known],
+    budget: Budget,
+    *,
+    seed: int,
+    given: Sequence[Recipe] = (),
+    endless: bool = False,
+    batch: int = BATCH,
 ) -> Round | None:
     """The next recipes to try; ``None`` when there are none.
 
@@ -48,6 +57,7 @@ def next_round(
         seed: Of the drawing.
         given: Recipes of the user's own, which are then the only ones.
         endless: Whether parameters are drawn for as long as there is time.
+        batch: Recipes that are drawn at once. It decides what is tried, and so does not depend on what runs them.
     """
     tried = {one.recipe for one in known}
     for stage, wanted in _stages(given, known, budget):
@@ -57,8 +67,8 @@ def next_round(
     if given or not _can_train(known) or _is_whole_within(known, budget):
         return None
     steps: list[tuple[str, list[Recipe]]] = [
-        (SHRINK, shares.next_recipes(known, budget)),
-        (TUNED, tuned.next_recipes(known, budget, seed=seed, endless=endless)),
+        (SHRINK, shares.next_recipes(known, budget, batch)),
+        (TUNED, tuned.next_recipes(known, budget, seed=seed, endless=endless, batch=batch)),
     ]
     for stage, wanted in steps:
         missing = [recipe for recipe in wanted if text_of(recipe) not in tried]

@@ -196,7 +196,7 @@ def test_cheap_recipes_come_first_and_none_comes_twice() -> None:
             seen.append(Known(text, wanted.stage, [tried(recipe.name, int(4_000 + 100_000 * share), upper)]))
     assert stages == sorted(stages, key=["no training", "int8 training", "amounts", "tuned"].index)
     assert set(stages) == {"no training", "int8 training", "amounts", "tuned"}
-    assert sum(one.stage == "tuned" for one in seen) == tuned.TRIALS
+    assert sum(one.stage == "tuned" for one in seen) == 2 * tuned.ROUNDS
 
 
 def test_layers_are_left_in_float_where_int8_alone_loses_too_much() -> None:
@@ -215,7 +215,7 @@ def test_the_same_knowledge_gives_the_same_draw() -> None:
     seen = [*PLAIN, known("shrink:parameters=0.15+int8", 18_000, 1.5), known("shrink:parameters=0.3+int8", 33_000, 0.4)]
     draws = [tuned.next_recipes(seen, BOTH, seed=3, endless=False) for _ in range(2)]
     assert draws[0] == draws[1]
-    assert len(draws[0]) == tuned.A_ROUND
+    assert len(draws[0]) == 2
     # The first draws are fixed, the next ones are the seed's.
     assert draws[0] == tuned.next_recipes(seen, BOTH, seed=4, endless=False)
     more = [*seen, *(known(text_of(one), 18_000, 1.2, "tuned") for one in draws[0])]
