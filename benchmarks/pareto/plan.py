@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from optkit.baselines._tiny import network
 from optkit.problem import Task
 from optkit.training import Augmentation, TrainingPlan
 
@@ -94,39 +95,24 @@ class Net(Struct, frozen=True):
     columns: tuple[Column, ...]
 
 
-def _layers(first: int, *channels: int) -> tuple[str, ...]:
-    """A 5x5 convolution with stride 2, then 3x3 ones, of which the last leaves a border, and pooling twice.
-
-    The picture is 14x14 after the first, 7x7 after the first pooling, and 2x2 at the end: a flatten head, as a mean
-    over the whole picture loses half a point at these sizes.
-    """
-    *rest, last = channels
-    early = 2 if len(channels) == 4 else 1
-    return (
-        f"conv:{first}x5:same:stride2",
-        *(f"conv:{count}x3:same" for count in rest[:early]),
-        "pool:2",
-        *(f"conv:{count}x3:same" for count in rest[early:]),
-        f"conv:{last}x3",
-        "pool:2",
-        "flatten",
-    )
+def _tiny(*channels: int) -> tuple[str, ...]:
+    return network(*channels).layers
 
 
 NETS = {
-    "2k-flat": Net(_layers(6, 10, 13), 60, 6e-3, ("int8",)),
-    "2k": Net(_layers(5, 7, 8, 10), 60, 6e-3, ("int8",)),
-    "4k": Net(_layers(6, 10, 12, 16), 60, 6e-3, ("int8", "int4")),
-    "6k": Net(_layers(7, 13, 16, 18), 60, 6e-3, ("int8",)),
-    "8k": Net(_layers(8, 15, 18, 22), 60, 6e-3, ("int8", "int4")),
-    "10k": Net(_layers(9, 17, 20, 25), 60, 6e-3, ("int8",)),
-    "12k": Net(_layers(10, 18, 22, 27), 60, 6e-3, ("int4",)),
-    "14k": Net(_layers(10, 20, 25, 29), 60, 6e-3, ("int8",)),
-    "16k": Net(_layers(11, 21, 26, 32), 60, 6e-3, ("int4",)),
-    "20k": Net(_layers(12, 24, 29, 36), 60, 6e-3, ("int4",)),
-    "28k": Net(_layers(14, 28, 35, 42), 60, 6e-3, ("int4",)),
-    "61k": Net(_layers(16, 32, 32, 56, 56), 40, 4e-3, ("int8",)),
-    "124k": Net(_layers(24, 46, 46, 80, 80), 30, 3e-3, ("int4",)),
+    "2k-flat": Net(_tiny(6, 10, 13), 60, 6e-3, ("int8",)),
+    "2k": Net(_tiny(5, 7, 8, 10), 60, 6e-3, ("int8",)),
+    "4k": Net(_tiny(6, 10, 12, 16), 60, 6e-3, ("int8", "int4")),
+    "6k": Net(_tiny(7, 13, 16, 18), 60, 6e-3, ("int8",)),
+    "8k": Net(_tiny(8, 15, 18, 22), 60, 6e-3, ("int8", "int4")),
+    "10k": Net(_tiny(9, 17, 20, 25), 60, 6e-3, ("int8",)),
+    "12k": Net(_tiny(10, 18, 22, 27), 60, 6e-3, ("int4",)),
+    "14k": Net(_tiny(10, 20, 25, 29), 60, 6e-3, ("int8",)),
+    "16k": Net(_tiny(11, 21, 26, 32), 60, 6e-3, ("int4",)),
+    "20k": Net(_tiny(12, 24, 29, 36), 60, 6e-3, ("int4",)),
+    "28k": Net(_tiny(14, 28, 35, 42), 60, 6e-3, ("int4",)),
+    "61k": Net(_tiny(16, 32, 32, 56, 56), 40, 4e-3, ("int8",)),
+    "124k": Net(_tiny(24, 46, 46, 80, 80), 30, 3e-3, ("int4",)),
 }
 
 
