@@ -125,6 +125,37 @@ def slim() -> str:
     return "\n".join(rows) + "\n"
 
 
+def front() -> str:
+    """Markdown table of the smallest files, from the committed run."""
+    result = json.loads((ROOT / "benchmarks/pareto/results.json").read_text(encoding="utf-8"))
+    rows = ["| file, bytes | weights | test accuracy [95 %] | faster than LeNet-5 fp32 [95 %] |", "|--:|---|--:|--:|"]
+    for one in result["rows"]:
+        low, high = one["ci95"]
+        ratio, least, most = one["faster"]
+        allowed = "int8" if one["column"] == "int8" else "int4 allowed"
+        link = f"[{one['file_bytes']:,}](benchmarks/pareto/files/{one['file']})"
+        rows.append(
+            f"| {link} | {allowed} | {one['correct'] / 100:.2f} % [{low:.2%}, {high:.2%}] | "
+            f"{ratio:.1f}× [{least:.1f}, {most:.1f}] |"
+        )
+    machine = f"{result['environment']['cpu_model']}, one thread, {result['date']}"
+    return "\n".join(rows) + f"\n\n{machine}.\n"
+
+
+def headline() -> str:
+    """The large network against the smallest file that is not measurably worse, in one sentence."""
+    result = json.loads((RESULTS / "headline.json").read_text(encoding="utf-8"))
+    found = {figure["name"]: figure["value"] for figure in result["figures"]}
+    low, high = (f"{100 * end:+.2f}".replace("-", "−") for end in result["difference_ci95"])
+    return (
+        f"The lessons' convolutional network with dropout ({found['bytes of the large file'] / 1e6:.1f} MB, "
+        f"{found['large file, test images right'] / 100:.2f} %) against a file of "
+        f"{found['bytes of the small file']:,} bytes ({found['small file, test images right'] / 100:.2f} %; difference "
+        f"{low} to {high} points): **{found['times smaller']:,.0f} times smaller, {found['times faster']:,.0f} times "
+        f"faster, {found['times fewer multiply-accumulates']:,.0f} times less arithmetic**.\n"
+    )
+
+
 def _promises(benchmarks: tuple[str, ...]) -> str:
     """Markdown table of figures with what was promised."""
     rows = ["| `scripts/bench` | figure | measured | promised |", "|---|---|--:|--:|"]
@@ -184,6 +215,8 @@ SECTIONS = {
     "safe": safe,
     "augmentation": augmentation,
     "slim": slim,
+    "front": front,
+    "headline": headline,
     "peers": peers,
     "lessons": lessons,
     "standard": standard,

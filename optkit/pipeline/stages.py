@@ -218,6 +218,7 @@ def apply_technique(
         file_bytes=lambda made, precision: file_bytes(made, precision, wanted, dataset),
         teachers=found_teachers(root, teachers),
         calibration=lambda shape: calibration_images(dataset, wanted.calibration_count, shape),
+        kept=root / "cache",
     )
     outcome = techniques.run(step.name, model, work, parent.result["layers"])
     # Names of layers and ports stay the source model's: wrappers rename them, and files keep the source's names.

@@ -77,6 +77,7 @@ class Work:
         teachers: The other models that the technique named, in its order.
         calibration: Gives the calibration images float32 [n, *shape] for a model's input shape, where the technique
             needs them.
+        kept: Folder for what other steps of the run may use again; ``None`` where nothing is kept.
         source: The model that the technique was given, for ``ensures`` to compare with; set by the runner.
     """
 
@@ -90,6 +91,7 @@ class Work:
     file_bytes: Callable[[Any, str], int] | None = None
     teachers: tuple[Teacher, ...] = ()
     calibration: Callable[[tuple[int, ...]], np.ndarray] | None = None
+    kept: Path | None = None
     source: Any = None
 
     def follows(self, technique: str) -> bool:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from optkit import networks, registry
 from optkit.errors import InputError, nearest
 from optkit.schema import Check, LayerNote
 from optkit.techniques import BASELINE_TEACHER, Applied, Work, _graph, copy_model, weights_digest
 from optkit.techniques._soft_answers import Answers, ask
+from optkit.techniques._teaching import Teaching, names, teach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from optkit.schema import KernelExpectation
     from optkit.training import TrainingPlan
@@ -37,53 +37,37 @@ COMPARED_IMAGES = 1_000
 AT_ONCE = 100
 
 
-class Params(Struct, frozen=True, forbid_unknown_fields=True):
+class Params(Teaching, frozen=True, forbid_unknown_fields=True):
     """Parameters.
 
     Attributes:
         student: ``same``: the model as the steps before left it; or a built-in network by its name; or a network in
             words, separated by ``/``: ``conv:8x5:stride2/pool:2/conv:14x3/flatten/dense:32``.
         batchnorm: Batch normalization in a student that is given in words.
-        teachers: Whose answers are averaged: ``baseline`` is the model that the run starts from, all else are Keras
-            files; separated by ``:``, as ``baseline:large.keras``.
-        temperature: Divides the logits of teacher and student. Not used for values to predict.
-        weight: Share of the loss that is about the teacher's answers; the rest is about the labels. For values to
-            predict the loss is the squared error to the teacher's value.
         epochs: Epochs of training.
         learning_rate: Adam's initial rate (cosine to zero).
-        shift: Augmentation, which teacher and student see alike: largest move, as a share of the picture's size.
-        rotation: Largest turn to either side, in degrees.
-        zoom: Largest change of size, as a share.
-        elastic: Standard deviation of a smooth displacement, in pixels.
-        cutout: Side of a square that is blotted out, as a share of the picture's.
-        mixup: The Beta distribution's parameter for blending pairs of pictures.
+
+    The others are those of ``Teaching``.
     """
 
     student: str = SAME
     batchnorm: bool = False
     teachers: str = BASELINE_TEACHER
-    temperature: Annotated[float, Meta(ge=1, le=100)] = 3.0
-    weight: Annotated[float, Meta(gt=0, le=1)] = 0.8
     epochs: Annotated[int, Meta(ge=1, le=1000)] = 10
     learning_rate: Annotated[float, Meta(gt=0, le=0.1)] = 1e-3
-    shift: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
-    rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
-    zoom: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
-    elastic: Annotated[float, Meta(ge=0, le=10)] = 0.0
-    cutout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    mixup: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
     def __post_init__(self) -> None:
-        """A student that is none is found before anything is trained."""
+        """A student that is none, and want of a teacher, are found before anything is trained."""
+        super().__post_init__()
         if self.student != SAME:
             _network(self)
-        if not all(teachers(self)):
-            raise InputError(f"distill: teachers expects names separated by ':', found {self.teachers!r}")
+        if not self.teachers:
+            raise InputError("teachers expects names separated by ':', found none")
 
 
 def teachers(params: Params) -> tuple[str, ...]:
-    """The teachers: ``baseline``, and paths of Keras files."""
-    return tuple(params.teachers.split(":"))
+    """See ``names``."""
+    return names(params)
 
 
 def _network(params: Params) -> networks.Network:
@@ -148,22 +132,16 @@ def _student(work: Work, source: Any) -> Any:
 
 def plan_of(params: Params) -> TrainingPlan:
     """How the student is trained."""
-    from optkit.training import Augmentation, TrainingPlan
+    from optkit.training import TrainingPlan
 
-    fields = {name: getattr(params, name) for name in Augmentation.__struct_fields__}
-    augmentation = msgspec.convert(fields, Augmentation)
-    return TrainingPlan(params.epochs, 128, "adam", params.learning_rate, "cosine", augmentation=augmentation)
+    return TrainingPlan(params.epochs, 128, "adam", params.learning_rate, "cosine", augmentation=params.augmentation)
 
 
 def apply(model: Any, work: Work) -> Applied:
     """Train the student on the averaged soft answers of the teachers and on the labels."""
-    from optkit.training import train
-
     params: Params = work.params
     student = copy_model(model) if params.student == SAME else _student(work, model)
-    answers = Answers(work.task, params.temperature)
-    learner = taught(student, ask(work.teachers, answers), answers, params.weight)
-    epochs = train(learner, work.data, plan_of(params), task=work.task, seed=work.seed, tell=work.tell)
+    epochs = teach(student, work, params, plan_of(params))
     layers = [layer.name for layer in student.layers]
     learned = "trained on the teachers' answers"
     if params.student == SAME:
@@ -181,24 +159,6 @@ def apply(model: Any, work: Work) -> Applied:
         if layer.name not in layers
     ]
     return Applied(copy_model(student), notes, epochs, layers=layers)
-
-
-def taught(student: Any, teacher: Callable[[Any], Any], answers: Answers, weight: float) -> Any:
-    """The student with the loss of distillation; both have the same layers.
-
-    The pictures that the loss gives to the teacher are those that the student was given: augmented ones.
-    """
-    import tensorflow as tf
-    import tf_keras
-
-    class Taught(tf_keras.Model):  # type: ignore[misc]  # Keras ships no types
-        def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
-            del sample_weight
-            soft = tf.reduce_mean(answers.loss(teacher(x), y_pred))
-            share = tf.fill([tf.shape(y_pred)[0]], 1.0 - weight)
-            return self.compiled_loss(y, y_pred, share, regularization_losses=[*self.losses, weight * soft])
-
-    return Taught(student.inputs, student.outputs)
 
 
 def ensures(

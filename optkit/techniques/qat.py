@@ -6,12 +6,13 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from optkit.data._inputs import fed, form_of
 from optkit.errors import InputError, UnreachableError, nearest
 from optkit.schema import Check, KernelExpectation, LayerNote
-from optkit.techniques import Applied, Work, copy_model, note_layers
+from optkit.techniques import Applied, Work, _channels, copy_model, note_layers
+from optkit.techniques._teaching import Teaching, names, teach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,12 +40,14 @@ _FOUR_BITS = ("Conv2D", "Dense")
 _NAMED = 5
 
 
-class Params(Struct, frozen=True, forbid_unknown_fields=True):
+class Params(Teaching, frozen=True, forbid_unknown_fields=True):
     """Parameters: ``epochs`` of training, Adam's initial ``learning_rate`` (cosine to zero).
 
     ``weight_bits`` of the kernels of convolutions and dense layers (4 for ``int4`` files), all or those in ``layers``
     (joined by ``/``). ``granularity`` is that of the 4-bit steps: one for each output ``channel`` of a convolution, or
-    one for the ``tensor``, as dense layers have it anyway.
+    one for the ``tensor``, as dense layers have it anyway; for this, batch normalization is folded before training.
+
+    The others are those of ``Teaching``; without ``teachers`` the labels alone are learned from.
     """
 
     epochs: Annotated[int, Meta(ge=1, le=100)] = 1
@@ -59,8 +62,14 @@ class Params(Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             ValueError: They are about 4 bits, and there are 8.
         """
+        super().__post_init__()
         if self.weight_bits == _BITS_OF_SCHEME and (self.granularity != "channel" or self.layers != "all"):
             raise ValueError("granularity and layers are those of 4-bit kernels: give weight_bits=4 as well")
+
+
+def teachers(params: Params) -> tuple[str, ...]:
+    """See ``names``."""
+    return names(params)
 
 
 def _annotate(model: Any, work: Work) -> Any:
@@ -247,6 +256,10 @@ def apply(model: Any, work: Work) -> Applied:
     from optkit.training import TrainingPlan, train
 
     narrow = _narrow(model, work)
+    given, gone = model, dict[str, str]()
+    if work.params.granularity == "tensor":
+        # A normalization after it would give each channel of the file a step of its own.
+        model, gone = _channels.folded(model, work.skip_layers)
     try:
         quantized = _quantize(model, work)
     except (RuntimeError, ValueError) as error:
@@ -255,21 +268,29 @@ def apply(model: Any, work: Work) -> Applied:
     per_tensor = work.params.granularity == "tensor"
     learned = _learned_steps.attach(quantized, narrow, per_tensor=per_tensor, keep_zeros=work.follows("prune"))
     _start_ranges(quantized, work)
-    plan = TrainingPlan(work.params.epochs, BATCH, "adam", work.params.learning_rate, "cosine")
-    epochs = train(quantized, work.data, plan, task=work.task, seed=work.seed, tell=work.tell)
+    plan = TrainingPlan(
+        work.params.epochs, BATCH, "adam", work.params.learning_rate, "cosine", augmentation=work.params.augmentation
+    )
+    if work.teachers:
+        epochs = teach(quantized, work, work.params, plan)
+    else:
+        epochs = train(quantized, work.data, plan, task=work.task, seed=work.seed, tell=work.tell)
     if work.follows("cluster"):
         quantized = cluster_utils.strip_clustering_cqat(quantized)
     if learned:
         trained, quantized = quantized, _quantize(model, work)
         _learned_steps.settle(trained, quantized, learned)
-    names = [layer.name for layer in model.layers]
+    layers = [layer.name for layer in given.layers]
     wrapped = {_inner_name(layer) for layer in quantized.layers if hasattr(layer, "quantize_config")}
-    changed = {name: "weights and activations rounded to int8 in training" for name in names if name in wrapped}
+    changed = {name: "weights and activations rounded to int8 in training" for name in layers if name in wrapped}
+    changed |= {name: f"folded into {into}" for name, into in gone.items()}
     changed |= dict.fromkeys(narrow, "weights rounded to 4 bits and activations to int8 in training")
     skipped = {
-        name: "named in --skip-layer" if name in work.skip_layers else "needs no quantizer of its own" for name in names
+        name: "named in --skip-layer" if name in work.skip_layers else "needs no quantizer of its own"
+        for name in layers
     }
-    return Applied(quantized, note_layers(names, changed, skipped), epochs)
+    left = [layer.name for layer in model.layers] if gone else None
+    return Applied(quantized, note_layers(layers, changed, skipped), epochs, layers=left)
 
 
 def _with_kernel(model: Any) -> set[str]:
@@ -302,7 +323,9 @@ def ensures(
         for name, weights in _learned_steps.rounded_weights(model).items()
         if name in _with_kernel(model) and not weights
     }
-    changed = [note.layer for note in notes if note.changed]
+    there = {_inner_name(layer) for layer in model.layers}
+    # Folded normalizations are not.
+    changed = [note.layer for note in notes if note.changed and note.layer in there]
     missing = [name for name in changed if name not in with_quantizer]
     checks = [
         Check(

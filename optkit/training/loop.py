@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from optkit.data._inputs import fed, form_of, size_of
 from optkit.schema import Epoch
 from optkit.training import checkpoint as checkpoints
-from optkit.training.augmentation import Canvas, canvas, change
+from optkit.training.augmentation import change
 from optkit.training.averaging import Average
 from optkit.training.checkpoint import key_of
 from optkit.training.checks import check
+from optkit.training.copies import canvas_of, orders
 from optkit.training.dropout import Masks, restorable
 from optkit.training.losses import ACCURACY, loss_and_metric, objective_of, targets_of
 from optkit.training.optimizers import cut_rate, highest_rate, optimizer_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from optkit.data._inputs import Form
     from optkit.problem import Task
     from optkit.training.checkpoint import Weights
+    from optkit.training.copies import Copies
     from optkit.training.losses import Objective
     from optkit.training.plan import TrainingPlan
     from optkit.workers import Tell
@@ -72,6 +74,7 @@ def train(
     tell: Tell,
     on_epoch: Callable[[int, Epoch], bool] | None = None,
     checkpoint: Path | None = None,
+    copies: Copies | None = None,
 ) -> list[Epoch]:
     """Train a model in place.
 
@@ -91,6 +94,8 @@ def train(
             weights become the same to the byte as without a kill, and ``on_epoch`` is not called again for epochs
             that are done. One that is damaged or of another training is not used. Written only for models without
             random layers other than Dropout.
+        copies: Augmented copies that come round again, with what is known of each picture: the model is given that as
+            its sample weights, and has to make its loss of it.
 
     Returns:
         One record per epoch. Training ends after an epoch whose loss is no longer a number.
@@ -118,18 +123,20 @@ def train(
     target = targets_of(labels[:1], objective, task).shape[1:]
     run = _step_function(model, dataset, plan, sizes=(batch, form, target), seed=seed, average=average, masks=masks)
 
-    generator = np.random.default_rng(seed)
-    for epoch in range(plan.epochs):
-        order = generator.permutation(len(labels))
+    turns = copies.turns if copies else 0
+    for epoch, order in zip(range(plan.epochs), orders(len(labels), seed, turns), strict=False):
+        turn = epoch % turns if turns else epoch
         if progress.over or epoch < len(progress.epochs):
             continue
         started = time.perf_counter()
         model.reset_metrics()
         for first in range(0, steps, chunk):
             last = min(steps, first + chunk)
-            chosen = order[first * batch : last * batch]
+            rows = slice(first * batch, last * batch)
+            chosen = order[rows]
             real, targets = dataset.real(examples[chosen], form), targets_of(labels[chosen], objective, task)
-            run(real, targets, last - first, epoch * steps + first)
+            known = copies.answers[turn, rows].astype(np.float32) if copies else None
+            run(Steps(real, targets, known), last - first, before=epoch * steps + first, drawn=turn * steps + first)
             tell(
                 {
                     "done": epoch * steps + last,
@@ -163,6 +170,14 @@ def _finish(model: Any, best: Weights | None, average: Average | None) -> None:
         model.set_weights(best)
     elif average is not None:
         average.put_in()
+
+
+class Steps(NamedTuple):
+    """Real inputs [count * batch, …] of some steps, their targets, and what is known of each besides."""
+
+    images: np.ndarray
+    targets: np.ndarray
+    known: np.ndarray | None
 
 
 class _File(NamedTuple):
@@ -210,7 +225,7 @@ def _step_function(
     seed: int,
     average: Average | None,
     masks: Masks | None,
-) -> Callable[[np.ndarray, np.ndarray, int, int], None]:
+) -> Callable[..., None]:
     """One TensorFlow function for many steps.
 
     Args:
@@ -223,18 +238,19 @@ def _step_function(
         masks: Of dropout, where the layers' own cannot be restored.
 
     Returns:
-        Takes real inputs [count * batch], targets [count * batch, …], how many steps they are for and how
-        many were before.
+        Takes ``Steps``, how many they are for, how many were ``before`` since the training began, and from which
+        step the augmentation is ``drawn``.
     """
     import tensorflow as tf
 
     batch, form, target_shape = sizes
     # ``tf.nest`` goes through a dictionary by its sorted names.
     shapes = [form[name] for name in sorted(form)] if isinstance(form, Mapping) else [form]
-    on = _canvas(dataset) if plan.augmentation.moves else None
+    on = canvas_of(dataset) if plan.augmentation.moves else None
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow ships no types
-    def run_steps(images: Any, targets: Any, count: Any, before: Any) -> None:
+    def run_steps(given: Steps, count: Any, before: Any, drawn: Any) -> None:
+        images, targets, known = given
         for step in tf.range(count):
             of_step = partial(_rows, start=step * batch, count=batch)
             image, target = tf.nest.map_structure(of_step, images), of_step(targets)
@@ -242,16 +258,17 @@ def _step_function(
                 one.set_shape([batch, *shape])
             target.set_shape([batch, *target_shape])
             if plan.augmentation.any:
-                image, target = change(image, target, plan.augmentation, on, tf.stack([seed, before + step]))
+                image, target = change(image, target, plan.augmentation, on, tf.stack([seed, drawn + step]))
             if masks is not None:
                 masks.at(int(targets.shape[0]) // batch, before, step)
-            model.train_step((image, target))
+            model.train_step((image, target) if known is None else (image, target, of_step(known)))
             if average is not None:
                 average.update(before + step + 1)
 
-    def run(images: np.ndarray, targets: np.ndarray, count: int, before: int) -> None:
-        real = tf.nest.map_structure(tf.constant, fed(images))
-        given = real, tf.constant(targets), tf.constant(count), tf.constant(before)
+    def run(steps: Steps, count: int, *, before: int, drawn: int) -> None:
+        real = tf.nest.map_structure(tf.constant, fed(steps.images))
+        known = None if steps.known is None else tf.constant(steps.known)
+        given = Steps(real, tf.constant(steps.targets), known), *map(tf.constant, (count, before, drawn))
         if masks is None:
             run_steps(*given)
             return
@@ -264,14 +281,6 @@ def _step_function(
 
 def _rows(array: Any, start: Any, count: int) -> Any:
     return array[start : start + count]
-
-
-def _canvas(dataset: Dataset) -> Canvas:
-    """What the pictures are, and what surrounds them: what a raw value of zero becomes."""
-    import numpy as np
-
-    example = dataset.train.images.shape[1:]
-    return canvas(example, dataset.real(np.zeros((1, *example), dataset.train.images.dtype))[0])
 
 
 def _record(model: Any, logs: dict[str, float], held_out: dict[str, float], seconds: float) -> Epoch:

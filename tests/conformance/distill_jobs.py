@@ -7,15 +7,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from technique_jobs import small_model, work_for
 
-from optkit import data, keras_models, networks, techniques
+from optkit import data, keras_models, networks, techniques, tflite_schema
+from optkit.exporters import ExportJob, tflite
 from optkit.problem import Task
-from optkit.schema import Step
-from optkit.techniques import Teacher, distill
+from optkit.schema import Recipe, Step
+from optkit.techniques import Teacher, _teaching, distill
 from optkit.techniques._soft_answers import Answers, ask
-from optkit.training import TrainingPlan, configure_tensorflow, train
+from optkit.training import TrainingPlan, ask_copies, configure_tensorflow, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +95,7 @@ def same_picture(tell: Tell) -> dict[str, Any]:
         seen.set_shape(images.shape)
         return answers.soft(teacher(seen, training=False))
 
-    taught = distill.taught(student, asked, answers, 0.7)
+    taught = _teaching.taught(student, asked, answers, 0.7)
     call = type(taught).call
 
     class Watched(type(taught)):  # type: ignore[misc]
@@ -114,6 +116,105 @@ def same_picture(tell: Tell) -> dict[str, Any]:
             np.sort(shown["student"][0].sum(axis=(1, 2, 3))), np.sort(plain.sum(axis=(1, 2, 3))), rtol=1e-3
         ),
     }
+
+
+def copies(tell: Tell) -> dict[str, Any]:
+    """Pictures that come round again: which a student is shown, and what is known of them."""
+    import tensorflow as tf
+
+    configure_tensorflow(0, threads=1)
+    given = {"epochs": 5, "copies": 2, "shift": 0.2, "rotation": 20.0}
+    work = work_for("distill", given, tell)
+    dataset = dataclasses.replace(work.data, train=work.data.train.first(256), validation=work.data.validation.first(0))
+    plan = msgspec.structs.replace(distill.plan_of(work.params), batch=64)
+    asked: list[np.ndarray] = []
+
+    def teacher(images: Any) -> Any:
+        """What a picture sums up to stands for the answer."""
+
+        def answer(values: np.ndarray) -> np.ndarray:
+            asked.append(values)
+            return _sums(values)
+
+        found = tf.numpy_function(answer, [images], tf.float32)
+        found.set_shape([images.shape[0], 1])
+        return found
+
+    shown: list[tuple[np.ndarray, np.ndarray]] = []
+
+    class Watched(tf_keras_model()):  # type: ignore[misc]
+        def train_step(self, data: Any) -> Any:
+            def note(images: np.ndarray, known: np.ndarray) -> np.ndarray:
+                shown.append((images, known))
+                return images
+
+            images = tf.numpy_function(note, [data[0], data[2]], tf.float32)
+            images.set_shape(data[0].shape)
+            return super().train_step((images, data[1]))
+
+    model = small_model()
+    watched = Watched(model.inputs, model.outputs)
+    with TemporaryDirectory() as folder:
+        kept = Path(folder) / "answers"
+        arguments: dict[str, Any] = {"form": (28, 28, 1), "seed": 3, "tell": tell, "kept": kept}
+        known = ask_copies(teacher, dataset, plan, count=2, **arguments)
+        first = len(asked)
+        again = ask_copies(teacher, dataset, plan, count=2, **arguments)
+        kept_ones = len(asked) - first
+        kept.with_name("answers-1.npy").write_bytes(b"no array")
+        mended = ask_copies(teacher, dataset, plan, count=2, **arguments)
+    train(watched, dataset, plan, task=Task(), seed=3, tell=tell, copies=known)
+    steps = 256 // 64
+    rounds = [np.concatenate([images for images, _ in shown[e * steps : (e + 1) * steps]]) for e in range(5)]
+    return {
+        "asked": [first, kept_ones, len(asked) - first - kept_ones],
+        "same": bool(np.array_equal(known.answers, again.answers) and np.array_equal(known.answers, mended.answers)),
+        "shape": list(known.answers.shape),
+        "largest difference": max(float(np.abs(_sums(images) - answers).max()) for images, answers in shown),
+        "spread": float(np.std(_sums(rounds[0]))),
+        "alike": [[bool(np.array_equal(one, other)) for other in rounds] for one in rounds],
+    }
+
+
+def narrow(tell: Tell) -> dict[str, Any]:
+    """A network with batch normalization, trained by a teacher for kernels of 4 bits with one step each."""
+    configure_tensorflow(0, threads=1)
+    model = networks.build(networks.Network(("conv:6x5:stride2", "conv:8x3", "pool:2"), (28, 28, 1), batchnorm=True))
+    dataset = data.load("mnist", train_samples=2_560)
+    train(model, dataset, TrainingPlan(2, 64, "adam", 3e-3, "cosine"), task=Task(), seed=0, tell=tell)
+    given = {"weight_bits": 4, "granularity": "tensor", "teachers": "baseline", "copies": 1, "rotation": 5.0}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "baseline.h5"
+        keras_models.save(model, path)
+        work = work_for("qat", given, tell, (Teacher(path, Task()),))
+        outcome = techniques.run("qat", model, work, [layer.name for layer in model.layers])
+        job = ExportJob(
+            Recipe("int4", (Step("int4", {"granularity": "tensor"}),)),
+            dataset.real(dataset.train.images[:8], (28, 28, 1)),
+            quantization_aware=True,
+        )
+        tflite.export(job, outcome.model, path.with_suffix(".tflite"))
+        graph = tflite_schema.parse(path.with_suffix(".tflite").read_bytes()).subgraphs[0]
+    names = tflite_schema.names_of("TensorType")
+    scales = [len(one.quantization.scale) for one in graph.tensors if names[one.type] == "INT4"]
+    return {
+        "failed": [check.name for check in outcome.checks if not check.passed],
+        "notes": {note.layer: note.reason for note in outcome.notes},
+        "layers": outcome.layers,
+        "scales": scales,
+    }
+
+
+def _sums(images: np.ndarray) -> np.ndarray:
+    found: np.ndarray = images.reshape(len(images), -1).sum(axis=1, keepdims=True).astype(np.float32)
+    return found
+
+
+def tf_keras_model() -> Any:
+    """The class, which is imported in a worker alone."""
+    import tf_keras
+
+    return tf_keras.Model
 
 
 def learned(tell: Tell) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
 from optkit.workers import Failure, Job, Workers
 
-NAMES = ("soft_answers", "same_picture", "learned", "regression")
+NAMES = ("soft_answers", "same_picture", "copies", "narrow", "learned", "regression")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,20 @@ def test_teacher_and_student_are_given_the_very_same_augmented_picture(results: 
     assert found["augmented"]
 
 
+def test_copies_come_round_again_and_every_answer_is_that_to_the_picture_shown(results: dict[str, Any]) -> None:
+    found = results["copies"]
+    assert found["shape"] == [2, 256, 1]
+    # A sum of 784 pixels in 16 bits.
+    assert found["largest difference"] < 0.1
+    assert found["spread"] > 10
+    assert found["alike"] == [[one % 2 == other % 2 for other in range(5)] for one in range(5)]
+
+
+def test_a_teacher_is_asked_once_and_again_where_its_answers_are_damaged(results: dict[str, Any]) -> None:
+    assert results["copies"]["asked"] == [8, 0, 4]
+    assert results["copies"]["same"]
+
+
 def test_a_student_that_is_taught_answers_more_like_its_teacher(results: dict[str, Any]) -> None:
     taught, alone = results["learned"]["0.9"], results["learned"]["1e-06"]
     assert taught["failed"] == []
@@ -52,6 +66,15 @@ def test_the_student_takes_the_models_place(results: dict[str, Any]) -> None:
     assert set(found["layers"]) == {"image", "pool", "dense_1_flatten", "dense_1", "probabilities"}
     assert set(found["notes"]) == set(found["layers"])
     assert found["notes"]["pool"] == "of the student, trained on the teachers' answers"
+
+
+def test_kernels_of_4_bits_with_one_step_each_learn_from_a_teacher(results: dict[str, Any]) -> None:
+    found = results["narrow"]
+    assert found["failed"] == []
+    assert found["notes"]["batchnorm_1"] == "folded into conv_1"
+    assert "batchnorm_1" not in found["layers"]
+    assert found["notes"]["conv_2"] == "weights rounded to 4 bits and activations to int8 in training"
+    assert found["scales"] == [1, 1, 1]
 
 
 def test_several_teachers_are_averaged(results: dict[str, Any]) -> None:

@@ -92,7 +92,7 @@ def test_values_that_no_file_can_be_called_by_are_told_apart_all_the_same() -> N
     texts += [f"distill:teachers={path}+int8" for path in ("A/b.keras", "a/B.keras")]
     named = [recipe.name for recipe in recipes.name_apart([recipes.parse(text) for text in texts])]
     assert len({name.lower() for name in named}) == len(texts)
-    assert named[0] == "distill-lenet5-baseline+int8"
+    assert named[0] == "distill-baseline-lenet5+int8"
     for name in named:
         assert re.fullmatch(r"[a-z0-9.+-]+", name)
         assert len(name) < 120

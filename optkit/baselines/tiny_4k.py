@@ -1,0 +1,10 @@
+"""A network whose slim int8 file is within 4 KiB."""
+
+from __future__ import annotations
+
+from optkit.baselines._tiny import SOURCE, TRAINING, network
+
+__all__ = ["NETWORK", "SOURCE", "SUMMARY", "TRAINING"]
+
+SUMMARY = "convolutions of 6, 10 and 13 channels, softmax; 2,419 parameters, for int8 files of 4 KiB"
+NETWORK = network(6, 10, 13)
