@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from optkit import recipes, registry
 from optkit.errors import InputError
 from optkit.schema import Recipe
-from optkit.search import shares, tuned
+from optkit.search import shares, students, tuned
 from optkit.search.probes import Known, text_of
 from optkit.store import digest
 
@@ -67,6 +67,7 @@ def next_round(
     if given or not _can_train(known) or _is_whole_within(known, budget):
         return None
     steps: list[tuple[str, list[Recipe]]] = [
+        (students.STAGE, students.next_recipes(known, budget, batch)),
         (SHRINK, shares.next_recipes(known, budget, batch)),
         (TUNED, tuned.next_recipes(known, budget, seed=seed, endless=endless, batch=batch)),
     ]
