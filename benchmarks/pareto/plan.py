@@ -100,7 +100,6 @@ def _tiny(*channels: int) -> tuple[str, ...]:
 
 
 NETS = {
-    "2k-flat": Net(_tiny(6, 10, 13), 60, 6e-3, ("int8",)),
     "2k": Net(_tiny(5, 7, 8, 10), 60, 6e-3, ("int8",)),
     "4k": Net(_tiny(6, 10, 12, 15), 60, 6e-3, ("int8", "int4")),
     "6k": Net(_tiny(7, 13, 16, 17), 60, 6e-3, ("int8",)),

@@ -24,7 +24,7 @@ def network(first: int, *others: int) -> Network:
 
     Args:
         first: Output channels of the first convolution.
-        others: Of the others: one of them before the first pooling, two where there are four.
+        others: Of the others, three or four: one of them before the first pooling, of four two.
     """
     *inner, last = others
     early = 2 if len(others) > 3 else 1

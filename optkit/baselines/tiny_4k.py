@@ -6,5 +6,5 @@ from optkit.baselines._tiny import SOURCE, TRAINING, network
 
 __all__ = ["NETWORK", "SOURCE", "SUMMARY", "TRAINING"]
 
-SUMMARY = "convolutions of 6, 10 and 13 channels, softmax; 2,419 parameters, for int8 files of 4 KiB"
-NETWORK = network(6, 10, 13)
+SUMMARY = "convolutions of 5, 7, 8 and 10 channels, softmax; 2,104 parameters, for int8 files of 4 KiB"
+NETWORK = network(5, 7, 8, 10)
