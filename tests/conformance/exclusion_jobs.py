@@ -25,8 +25,8 @@ IMAGES, VALIDATION = 5_000, 1_000
 BAD = 60.0
 
 
-def decisions(_: Tell, *, folder: str) -> dict[str, Any]:
-    """For every network and format what was decided, with the files that came of it in the folder."""
+def decisions(_: Tell, *, folder: str) -> None:
+    """Write for every network and format what was decided, and the files that came of it, into the folder."""
     configure_tensorflow(1, threads=1)
     dataset = data.load("mnist", train_samples=IMAGES)
     dataset = dataclasses.replace(dataset, validation=dataset.validation.first(VALIDATION))
@@ -47,7 +47,7 @@ def decisions(_: Tell, *, folder: str) -> dict[str, Any]:
             if name == "bad":
                 own |= exported(model, recipe, own["record"], dataset, Path(folder) / f"bad.{file_format}")
             found[f"{name}.{file_format}"] = own
-    return found
+    Path(folder, "found.json").write_bytes(msgspec.json.encode(found))
 
 
 def job_for(recipe: str, dataset: data.Dataset) -> ExportJob:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     with Workers(PRELOAD, environment, folder / "log.txt") as pool:
         result = pool.run([job], cores=1, on_event=lambda *_: None)["decisions"]
     assert not isinstance(result, Failure), result
-    return folder, result
+    return folder, json.loads((folder / "found.json").read_text())
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
