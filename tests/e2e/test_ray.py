@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import ray_cluster
 from conftest import MISSED_SEARCH, OPTKIT, Result, optkit, report_of
 from test_search import started
 
+from benchmarks import _ray_nodes
 from optkit import store
 from optkit.engines import Surroundings, Wishes, _node
 from optkit.engines.ray import Cluster
@@ -27,14 +27,14 @@ HERE = str(Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[ray_cluster.Cluster]:
+def nodes() -> Iterator[_ray_nodes.Cluster]:
     """The cluster; it can import the jobs of this folder."""
-    with ray_cluster.Cluster(HERE) as made:
+    with _ray_nodes.Cluster(modules=HERE) as made:
         yield made
 
 
 @pytest.fixture
-def join(nodes: ray_cluster.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def join(nodes: _ray_nodes.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes an engine that is a driver of the cluster, with a run folder."""
     for name, value in nodes.environment.items():
         monkeypatch.setenv(name, value)
@@ -149,7 +149,7 @@ def test_no_cluster_at_the_address_is_told_before_any_work(tmp_path: Path) -> No
 
 
 @contextmanager
-def driver(nodes: ray_cluster.Cluster, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def driver(nodes: _ray_nodes.Cluster, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A search on the cluster, in a process of its own, which is gone in the end."""
     where = ("--engine", "ray", "--address", nodes.address, "--latency-node", "one", "--out", str(folder))
     with subprocess.Popen(
@@ -167,7 +167,7 @@ def driver(nodes: ray_cluster.Cluster, folder: Path) -> Iterator[subprocess.Pope
 
 def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None:
     """Wait until a run's log matches."""
-    for _ in range(6_000):
+    for _ in range(11_000):
         log = folder / "log.txt"
         if log.is_file() and re.search(pattern, log.read_text(errors="replace"), re.DOTALL):
             return
@@ -187,7 +187,7 @@ def told_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_search_with_a_killed_driver_and_a_lost_node_is_the_local_one(
-    nodes: ray_cluster.Cluster, missed_search: tuple[Path, Result], tmp_path: Path
+    nodes: _ray_nodes.Cluster, missed_search: tuple[Path, Result], tmp_path: Path
 ) -> None:
     local, _ = missed_search
     folder = tmp_path / "run"
