@@ -14,6 +14,7 @@ from typing import Any
 
 from optkit import registry
 from optkit.cli.list import parameters, precision
+from optkit.engines import OPTION_NAMES
 from optkit.report.json_file import schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,16 @@ def baselines() -> str:
     for name in registry.names("baselines"):
         module = registry.load("baselines", name)
         rows.append(f"| `{name}` | {module.SUMMARY} | {module.SOURCE} |")
+    return "\n".join(rows) + "\n"
+
+
+def engines() -> str:
+    """Markdown table of the engines with their options."""
+    rows = ["| engine | where trials run | options | source |", "|---|---|---|---|"]
+    for name in registry.names("engines"):
+        module = registry.load("engines", name)
+        options = ", ".join(f"`{OPTION_NAMES[field]}`" for field in module.OPTIONS)
+        rows.append(f"| `{name}` | {module.SUMMARY} | {options or 'none'} | {module.SOURCE} |")
     return "\n".join(rows) + "\n"
 
 
@@ -224,6 +235,7 @@ SECTIONS = {
     "techniques": techniques,
     "precisions": precisions,
     "baselines": baselines,
+    "engines": engines,
     "accuracies": accuracies,
 }
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import platform
 import queue
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 # What stages print is kept; of what a loop prints, the end.
 LOG_BYTES = 200_000
+# The asking machine hears of many trials: of each no more often than a person looks.
+TELL_SECONDS = 1.0
 # Set by Ray to the CPUs of a task: then BLAS would add in another order than on the asking machine.
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 PREFIX = "optkit-node-"
@@ -91,7 +95,7 @@ def run_trial(spec: dict[str, Any], reads: list[Any], fetch: Callable[[Any], Any
         jobs = [Job(**_trials.replaced(job, paths)) for job in spec["jobs"]]
         argument = json.dumps(_trials.replaced(json.loads(spec["preload_argument"]), paths))
         server = _server(home, spec, argument)
-        log, peak, results = home / "log.txt", 0, {}
+        log, peak, told_at, results = home / "log.txt", 0, -math.inf, {}
         before = log.stat().st_size if log.exists() else 0
         run = functools.partial(server.run, jobs, cores=spec["cores"])
         for message in _told(lambda tell: run(on_event=lambda job, event: tell({**event, "job": job.name}))):
@@ -100,7 +104,10 @@ def run_trial(spec: dict[str, Any], reads: list[Any], fetch: Callable[[Any], Any
                 break
             peak = max(peak, message.get("peak_bytes", 0))
             # How it ended is told when its files are there.
-            if message["event"] in {"started", "progress"}:
+            if message["event"] == "started":
+                yield message
+            elif message["event"] == "progress" and time.monotonic() - told_at >= TELL_SECONDS:
+                told_at = time.monotonic()
                 yield message
         good = [job.arguments["key"] for job in jobs if not isinstance(results[job.name], Failure)]
         entries = _folders.stages(folder, good)

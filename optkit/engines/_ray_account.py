@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 import collections
+import time
+
+
+class Cost:
+    """What this thread takes from now on: wall time, which has waiting for the disk in it, and processor time."""
+
+    def __init__(self) -> None:
+        self._wall, self._processor = time.perf_counter(), time.thread_time()
+
+    def seconds(self) -> tuple[float, float]:
+        """Wall and processor seconds since it was made."""
+        return time.perf_counter() - self._wall, time.thread_time() - self._processor
 
 
 class Account:
@@ -10,14 +22,14 @@ class Account:
 
     def __init__(self) -> None:
         self._on: dict[str, str] = {}
-        self._sent: dict[str, tuple[int, float]] = {}
+        self._sent: dict[str, tuple[int, tuple[float, float]]] = {}
         self._ran: collections.Counter[str] = collections.Counter()
         self._models: dict[str, str] = {}
         self._again = 0
 
-    def sent(self, trial: str, count: int, seconds: float) -> None:
-        """A trial was given to the cluster, with so many bytes to read, in so many seconds of the driver."""
-        self._sent[trial] = (count, seconds)
+    def sent(self, trial: str, count: int, cost: Cost) -> None:
+        """A trial was given to the cluster, with so many bytes to read."""
+        self._sent[trial] = (count, cost.seconds())
 
     def began(self, trial: str, node: str, cpu_model: str) -> None:
         """It runs on a node."""
@@ -28,14 +40,15 @@ class Account:
         """An attempt came to nothing."""
         self._again += 1
 
-    def done(self, trial: str, received: int, seconds: float) -> str:
+    def done(self, trial: str, received: int, cost: Cost) -> str:
         """Its files are in the run folder; what it cost, in words for the log."""
         node = self._on[trial]
         self._ran[node] += 1
         count, before = self._sent[trial]
+        wall, processor = (1000 * (one + other) for one, other in zip(before, cost.seconds(), strict=True))
         return (
             f"trial {trial}: on {node}, {count} bytes to read, {received} bytes came back, the driver took "
-            f"{1000 * (before + seconds):.1f} ms"
+            f"{wall:.1f} ms, {processor:.1f} ms of its core"
         )
 
     def words(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -166,8 +167,9 @@ def task(name: str, *arguments: Any) -> Iterator[Any]:
         yield {**message, "node": here}
 
 
+@functools.cache
 def own_name() -> str:
-    """The name of the node that this process is on."""
+    """The name of the node that this process is on; asked once, since a large cluster is a long answer."""
     import ray
 
     own = ray.get_runtime_context().get_node_id()

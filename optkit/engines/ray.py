@@ -9,6 +9,7 @@ that each attempt is seen here.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from optkit import workers
 from optkit.engines import _folders, _here, _memory, _node, _ray_cluster, _trials
 from optkit.engines._folders import DamagedError, Entry
-from optkit.engines._ray_account import Account
+from optkit.engines._ray_account import Account, Cost
 from optkit.engines._ray_messages import LostError, following
 from optkit.errors import EnvironmentFailedError, InputError, InternalError
 from optkit.workers import Failure
@@ -81,6 +82,7 @@ class Cluster:
         self._peak = 0
         self._none_fits_since: float | None = None
         self._remote_task: Any = None
+        self._seen: tuple[float, list[_ray_cluster.Node]] = (-math.inf, [])
         self._timing: _ray_cluster.Node | None = None
 
     def __enter__(self) -> Self:
@@ -136,7 +138,11 @@ class Cluster:
                 results |= self._begin(trial, number, results, on_event)
             if not self._running:
                 continue
-            heard, _ = ray.wait(list(self._running), timeout=LOOK_SECONDS)
+            asked = list(self._running)
+            heard, _ = ray.wait(asked, timeout=LOOK_SECONDS)
+            if heard:
+                # The others that have something to say by now, in one go.
+                heard, _ = ray.wait(asked, num_returns=len(asked), timeout=0)
             for generator in heard:
                 try:
                     results |= self._heard(generator, on_event)
@@ -167,8 +173,8 @@ class Cluster:
 
     def _give(self, trial: Trial, number: int) -> None:
         """Give a trial to Ray, with the cores and the memory that it needs."""
-        began = time.perf_counter()
-        found = _ray_cluster.nodes()
+        cost = Cost()
+        found = self._nodes()
         most_cores, most_memory = (
             max((getattr(one, what) for one in found), default=0) for what in ("cores", "memory")
         )
@@ -198,7 +204,15 @@ class Cluster:
         )
         generator = task.remote(self._task, spec, contents, _ray_cluster.fetch, *self._contents(sent))
         self._running[generator] = _Attempt(trial, number, cores, memory, sent)
-        self._account.sent(trial.name, sum(self._size(one) for one in sent), time.perf_counter() - began)
+        self._account.sent(trial.name, sum(self._size(one) for one in sent), cost)
+
+    def _nodes(self) -> list[_ray_cluster.Node]:
+        """Nodes that are alive, as they were a moment ago: many trials are given at once."""
+        asked, found = self._seen
+        if time.monotonic() - asked > LOOK_SECONDS:
+            found = _ray_cluster.nodes()
+            self._seen = time.monotonic(), found
+        return found
 
     def _common(self, sent: Sequence[Entry]) -> dict[str, Any]:
         return {
@@ -249,7 +263,7 @@ class Cluster:
         return {}
 
     def _done(self, attempt: _Attempt, message: dict[str, Any], on_event: OnMessage) -> dict[str, Any]:
-        began = time.perf_counter()
+        cost = Cost()
         results = {
             name: Failure(*one["failure"]) if "failure" in one else one["value"]
             for name, one in message["results"].items()
@@ -268,7 +282,7 @@ class Cluster:
             with self._around.log.open("a", encoding="utf-8") as log:
                 log.write(f"--- {attempt.trial.name} on {attempt.node}\n{message['log'].rstrip()}\n---\n")
         received = sum(len(content) for content in message["contents"])
-        LOG.info("%s", self._account.done(attempt.trial.name, received, time.perf_counter() - began))
+        LOG.info("%s", self._account.done(attempt.trial.name, received, cost))
         for job in attempt.trial.jobs:
             one = results[job.name]
             told = {"event": "failed", **one._asdict()} if isinstance(one, Failure) else {"event": "returned"}

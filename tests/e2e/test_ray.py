@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import ray_cluster
 from conftest import MISSED_SEARCH, OPTKIT, Result, optkit, report_of
 from test_search import started
 
+from benchmarks import _ray_nodes
 from optkit import store
 from optkit.engines import Surroundings, Wishes, _node
 from optkit.engines.ray import Cluster
@@ -26,14 +27,14 @@ HERE = str(Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[ray_cluster.Cluster]:
+def nodes() -> Iterator[_ray_nodes.Cluster]:
     """The cluster; it can import the jobs of this folder."""
-    with ray_cluster.Cluster(HERE) as made:
+    with _ray_nodes.Cluster(modules=HERE) as made:
         yield made
 
 
 @pytest.fixture
-def join(nodes: ray_cluster.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def join(nodes: _ray_nodes.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes an engine that is a driver of the cluster, with a run folder."""
     for name, value in nodes.environment.items():
         monkeypatch.setenv(name, value)
@@ -147,14 +148,31 @@ def test_no_cluster_at_the_address_is_told_before_any_work(tmp_path: Path) -> No
         assert list(tmp_path.iterdir()) == []
 
 
+@contextmanager
+def driver(nodes: _ray_nodes.Cluster, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A search on the cluster, in a process of its own, which is gone in the end."""
+    where = ("--engine", "ray", "--address", nodes.address, "--latency-node", "one", "--out", str(folder))
+    with subprocess.Popen(
+        [*OPTKIT, *MISSED_SEARCH, *where],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=nodes.surroundings,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None:
     """Wait until a run's log matches."""
-    for _ in range(3_000):
+    for _ in range(11_000):
         log = folder / "log.txt"
         if log.is_file() and re.search(pattern, log.read_text(errors="replace"), re.DOTALL):
             return
         assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+        time.sleep(0.05)
     raise AssertionError(f"{pattern!r} did not come")
 
 
@@ -169,17 +187,14 @@ def told_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_search_with_a_killed_driver_and_a_lost_node_is_the_local_one(
-    nodes: ray_cluster.Cluster, missed_search: tuple[Path, Result], tmp_path: Path
+    nodes: _ray_nodes.Cluster, missed_search: tuple[Path, Result], tmp_path: Path
 ) -> None:
     local, _ = missed_search
     folder = tmp_path / "run"
-    where = ("--engine", "ray", "--address", nodes.address, "--latency-node", "one", "--out", str(folder))
-    begin: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    begin["env"] = nodes.surroundings
-    with subprocess.Popen([*OPTKIT, *MISSED_SEARCH, *where], **begin) as process:
+    with driver(nodes, folder) as process:
         wait_for(process, folder, "train baseline: returned.*: started")
         process.kill()
-    with subprocess.Popen([*OPTKIT, *MISSED_SEARCH, *where], **begin) as process:
+    with driver(nodes, folder) as process:
         wait_for(process, folder, "INFO run: .*INFO run: .*: on two")
         nodes.kill("two")
         output, errors = process.communicate()

@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on this machine, for a test: its own port, token and folder, and nothing left running."""
+"""A Ray cluster whose nodes are all on this machine: its own port, token and folder, and nothing left running."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Self
 
-# Of a node: less than the machine has, so that a test shows what is declared and not what there is.
+# Of a node, for trials; less than a machine has, since several share one.
 MEMORY_BYTES = 4_000_000_000
 STORE_BYTES = 100_000_000
 
@@ -44,13 +44,15 @@ def descendants(root: int) -> list[int]:
 
 
 class Cluster:
-    """The nodes ``one`` (the head) and ``two``, with a core each; use as a context manager.
+    """Nodes with a core each, of which the first is the head; use as a context manager.
 
     Args:
+        names: Of the nodes.
         modules: A folder whose modules tasks can import.
     """
 
-    def __init__(self, modules: str) -> None:
+    def __init__(self, names: tuple[str, ...] = ("one", "two"), modules: str | None = None) -> None:
+        self._names = names
         # Paths of sockets may have 107 characters, of which Ray takes 60.
         self.folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
         self.address = f"127.0.0.1:{_free_port()}"
@@ -58,6 +60,8 @@ class Cluster:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # By default Ray runs tasks at nice 15: beside anything else they stand still.
+            "RAY_worker_niceness": "0",
             "TMPDIR": str(self.folder),
         }
         self._path = os.pathsep.join(filter(None, [modules, os.environ.get("PYTHONPATH")]))
@@ -70,11 +74,12 @@ class Cluster:
 
     def __enter__(self) -> Self:
         try:
-            port = self.address.rpartition(":")[2]
-            self._start("one", "--head", "--port", port, "--temp-dir", str(self.folder), "--include-dashboard=false")
-            self._wait_until(1)
-            self._start("two", "--address", self.address)
-            self._wait_until(2)
+            head = ("--head", "--port", self.address.rpartition(":")[2], "--temp-dir", str(self.folder))
+            for count, name in enumerate(self._names, start=1):
+                self._start(
+                    name, *((*head, "--include-dashboard=false") if count == 1 else ("--address", self.address))
+                )
+                self._wait_until(count)
         except BaseException:
             self.__exit__()
             raise
@@ -106,9 +111,10 @@ class Cluster:
             texts = [(self.folder / f"{name}.txt").read_text(errors="replace") for name in self._nodes]
             if sum("Ray runtime started" in text for text in texts) >= count:
                 return
-            assert all(node.poll() is None for node in self._nodes.values()), texts
+            if any(node.poll() is not None for node in self._nodes.values()):
+                break
             time.sleep(0.1)
-        raise AssertionError(texts)
+        raise RuntimeError(f"no cluster of {count} nodes: {texts}")
 
     def kill(self, name: str) -> None:
         """End a node at once, as a power cut does: every process of it."""
