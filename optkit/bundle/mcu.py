@@ -142,7 +142,7 @@ def write(subject: Subject, folder: Path) -> Written:
     }
     lines = (
         f"arena: {ran.arena_bytes:,} bytes on a 64-bit host (an upper estimate), {ran.margin_bytes:,} of margin on top",
-        f"of {compared['total']:,} test examples {compared['different_answers']:,} are answered otherwise than in LiteRT",
+        f"of {compared['total']:,} examples {compared['different_answers']:,} are answered otherwise than in LiteRT",
         f"{compared['different_outputs']:,} of them have an output that differs, by {compared['steps']} at most",
         *(f"{one.flash:,} bytes of flash for {one.processor} ({one.compiler})" for one in compiled),
         *([] if compiled else [f"not compiled for a Cortex-M: there is no {_cortex.COMPILER}"]),
