@@ -1,7 +1,7 @@
 """An int8 ONNX file as TensorRT demands it: explicit QDQ, zero points 0, float biases.
 
 TensorRT quantizes symmetrically (NVIDIA, TensorRT developer guide, "Working with quantized types"): r = scale · q, per
-tensor for activations, per channel for weights. A file from elsewhere has zero points for activations, so that a range
+tensor for activations, per channel for weights. Other runtimes' files have zero points for activations, so that a range
 of 0 to 6 uses all 256 values: with 0 it uses the upper half of them.
 """
 
@@ -56,6 +56,8 @@ def symmetric(content: bytes) -> Rewritten:
         key = (node.input[1], node.input[2] if len(node.input) > 2 else "")
         if key not in new:
             new[key] = _zeroed(graph, scale, zero, len(new), numpy_helper)
+        if node.op_type == _QUANTIZE and int(zero) == np.iinfo(zero.dtype).min:
+            _cut_below_zero(graph, node)
         del node.input[1:]
         node.input.extend(new[key])
     _drop_unused(graph)
@@ -124,6 +126,19 @@ def _zeroed(graph: Any, scale: np.ndarray, zero: np.ndarray, number: int, helper
     graph.initializer.append(helper.from_array(np.asarray(step, np.float32), names[0]))
     graph.initializer.append(helper.from_array(np.zeros((), np.int8), names[1]))
     return names
+
+
+def _cut_below_zero(graph: Any, node: Any) -> None:
+    """Put a Relu before a QuantizeLinear whose range began at 0: it cut what is below, which 0 as zero point does not.
+
+    Converters leave the network's own Relu out there, since the quantizer does its work.
+    """
+    from onnx import helper
+
+    name = f"{node.input[0]}_cut"
+    position = list(graph.node).index(node)
+    graph.node.insert(position, helper.make_node("Relu", [node.input[0]], [name], name=name))
+    node.input[0] = name
 
 
 def _drop_unused(graph: Any) -> None:

@@ -1,4 +1,4 @@
-"""Android: an assets folder with the model and its metadata, a Kotlin sample, adb commands for the runtime's benchmark."""
+"""Android: assets with the model and its metadata, a Kotlin sample, adb commands for the runtime's own benchmark."""
 
 from __future__ import annotations
 

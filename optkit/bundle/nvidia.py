@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,8 @@ from optkit.errors import BudgetMissedError, InputError
 from optkit.statistics import compare_answers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from optkit.bundle import Subject
     from optkit.schema import Comparison
 
