@@ -2,7 +2,7 @@
 
 // One thread: several need a page that is served with isolation headers.
 ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = "ort/";
+ort.env.wasm.wasmPaths = new URL("ort/", document.baseURI).href;
 
 const SIDE = 28;
 const BOX = 20;
