@@ -37,7 +37,7 @@ def write(subject: Subject, folder: Path, model: str, notes: str = "") -> dict[s
             example=_device_files.EXAMPLE if (folder / _device_files.EXAMPLE).is_file() else "test/images.npy",
             count=len(subject.chosen()),
             unit=_UNIT,
-            promise=_promise(tolerance["absolute"]),
+            promise=_promise(tolerance, whole=(folder / "test" / "exact.npy").is_file()),
             notes=notes,
         ),
         "MODEL_CARD.md": _documents.model_card(subject),
@@ -53,7 +53,10 @@ def write(subject: Subject, folder: Path, model: str, notes: str = "") -> dict[s
     return {"tolerance": tolerance, "runtime_packages": [_device_files.RUNTIMES[subject.format]]}
 
 
-def _promise(limit: float) -> str:
-    if not limit:
-        return "equal bit for bit to those where the bundle was made"
-    return f"within {limit:g} of those where the bundle was made, and all answers the same"
+def _promise(tolerance: dict[str, Any], *, whole: bool) -> str:
+    if whole:
+        return (
+            "equal bit for bit to those where the bundle was made with LiteRT's reference kernels, within "
+            f"{tolerance['absolute']:g} steps\nwith the fast ones (they round by processor), and all answers the same"
+        )
+    return f"within {tolerance['absolute']:g} of those where the bundle was made, and all answers the same"

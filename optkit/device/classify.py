@@ -20,9 +20,10 @@ HERE = Path(__file__).resolve().parent
 SETTINGS: dict[str, Any] = {}
 
 
-def open_bundled(threads: int = 1) -> LiteRTSession | OnnxRuntimeSession:
-    """The model of this folder, open."""
-    return open_session(HERE / SETTINGS["model"], declared(SETTINGS["input"]), declared(SETTINGS["output"]), threads)
+def open_bundled(*, threads: int = 1, exact: bool = False) -> LiteRTSession | OnnxRuntimeSession:
+    """The model of this folder, open; ``exact`` as in ``LiteRTSession``."""
+    given, found = declared(SETTINGS["input"]), declared(SETTINGS["output"])
+    return open_session(HERE / SETTINGS["model"], given, found, threads=threads, exact=exact)
 
 
 def real(raw: np.ndarray) -> np.ndarray:

@@ -54,14 +54,22 @@ class Session:
 
 
 class LiteRTSession(Session):
-    """A .tflite file; at batch 1."""
+    """A .tflite file; at batch 1.
 
-    def __init__(self, path: Path, given: Declared, found: Declared, threads: int) -> None:
+    ``exact`` takes LiteRT's reference kernels: slow, and the only ones that give the same integers on every processor.
+    Those that are written for one processor (XNNPACK's, and LiteRT's own as well) round some sums to the other side.
+    """
+
+    def __init__(self, path: Path, given: Declared, found: Declared, *, threads: int, exact: bool) -> None:
         super().__init__(given, found)
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         # From bytes: LiteRT maps a file that it opens by name, and one that is replaced meanwhile ends the process.
-        self._interpreter = Interpreter(model_content=path.read_bytes(), num_threads=threads)
+        self._interpreter = Interpreter(
+            model_content=path.read_bytes(),
+            num_threads=threads,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_REF if exact else OpResolverType.BUILTIN,
+        )
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
@@ -79,11 +87,13 @@ class LiteRTSession(Session):
 class OnnxRuntimeSession(Session):
     """An .onnx or .ort file."""
 
-    def __init__(self, path: Path, given: Declared, found: Declared, threads: int) -> None:
+    def __init__(self, path: Path, given: Declared, found: Declared, *, threads: int, exact: bool) -> None:
         super().__init__(given, found)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        if exact:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -112,14 +122,16 @@ _SESSIONS: dict[str, type[LiteRTSession | OnnxRuntimeSession]] = {
 }
 
 
-def open_session(path: Path, given: Declared, found: Declared, threads: int = 1) -> LiteRTSession | OnnxRuntimeSession:
+def open_session(
+    path: Path, given: Declared, found: Declared, *, threads: int = 1, exact: bool = False
+) -> LiteRTSession | OnnxRuntimeSession:
     """Open a file in the runtime of its kind.
 
     Raises:
         InputError: The runtime is missing, or cannot open the file.
     """
     try:
-        return _SESSIONS[path.suffix](path, given, found, threads)
+        return _SESSIONS[path.suffix](path, given, found, threads=threads, exact=exact)
     except ImportError as error:
         raise InputError(f"the runtime is missing ({error}); pip install -r requirements.txt") from error
     except Exception as error:
