@@ -25,6 +25,7 @@ import numpy as np
 
 from optkit.device.intervals import noise_floor, percentile_or_none, ratio_interval, wilson_interval
 from optkit.device.machine import describe, load_average, versions
+from optkit.device.sensors import Watch, throttling
 from optkit.device.timing import Timed, measure_cycles, opened, warm_up
 
 HERE = Path(__file__).resolve().parent
@@ -280,7 +281,13 @@ def run(given: argparse.Namespace) -> int:
     failed = [one for one in checks if not one["passed"]]
     warnings = ["emulated: times say nothing about a device and are never compared"] if given.emulated else []
     started = time.monotonic()
-    rounds = [] if given.no_timing else in_processes(given, predict)
+    readings: list[dict[str, Any]] = []
+    if given.watch:
+        with Watch() as readings:
+            rounds = [] if given.no_timing else in_processes(given, predict)
+    else:
+        rounds = [] if given.no_timing else in_processes(given, predict)
+    slowed = throttling(readings)
     seconds = round(time.monotonic() - started, 3)
     variant = {
         "name": manifest["name"],
@@ -297,10 +304,13 @@ def run(given: argparse.Namespace) -> int:
         "accuracy": accuracy,
         "latency": latency_of(rounds, given.threads) if rounds else None,
         "is_baseline": True,
+        "why": [{"cause": "throttling", "detail": slowed}] if slowed else [],
     }
     environment = {**described, "packages": packages, "load_average_before": before}
     environment["load_average_after"] = load_average()
     more: dict[str, Any] = {"environment": environment, "warnings": warnings, "noise_floor": [], "stopping": []}
+    if readings:
+        more["readings"] = readings
     if rounds:
         _, low, high = copy_ratio(rounds)
         floor = noise_floor(low, high)
@@ -338,6 +348,8 @@ def tell(variant: dict[str, Any], manifest: dict[str, Any], out: Path) -> None:
     if variant["latency"] is not None:
         time_us = variant["latency"]
         print(f"p50 {time_us['p50_us']:.4g} µs, with conversion {time_us['p50_with_conversion_us']:.4g} µs")
+    for one in variant["why"]:
+        print(f"{one['cause']}: {one['detail']}")
     print(f"written: {out}")
 
 
@@ -349,6 +361,7 @@ def main() -> int:
     parser.add_argument("--max-time", type=float, default=30.0, help="seconds to measure at most (default 30)")
     parser.add_argument("--no-timing", action="store_true", help="check only")
     parser.add_argument("--one-process", action="store_true", help="measure in this process, and start no other")
+    parser.add_argument("--watch", action="store_true", help="note temperature, clock and memory while measuring")
     parser.add_argument("--emulated", action="store_true", help="say in the report that an emulator ran this")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args()
