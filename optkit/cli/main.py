@@ -23,7 +23,8 @@ COMMANDS = {
     "predict": "Ask a model file about pictures: class and probability.",
     "diff": "Find the images that two model files answer differently, and the first layer where they part.",
     "slim": "Make a smaller copy of a finished .tflite or .onnx file, proven to answer the same bit for bit.",
-    "list": "Show every technique, exporter, runtime, baseline, data set and engine with its source.",
+    "bundle": "Pack a model for a device: Linux, microcontroller, …, with a self-test that runs there.",
+    "list": "Show every technique, exporter, runtime, target, baseline, data set and engine with its source.",
 }
 
 
