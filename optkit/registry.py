@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "runtimes": ("SUMMARY", "SOURCE", "FORMAT", "open_model", "version"),
     "readback": ("SUMMARY", "SOURCE", "FORMAT", "read"),
     "slimming": ("SUMMARY", "SOURCE", "FORMAT", "KEEPS", "slim"),
+    "codegen": ("SUMMARY", "SOURCE", "KIND", "VERSIONS", "IGNORED", "lower"),
 }
 
 
