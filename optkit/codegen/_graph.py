@@ -149,7 +149,8 @@ def read(data: bytes, subject: object, ignored: dict[str, Iterable[int]]) -> Gra
                 f"{subject}: no code can be generated for {node.place}; covered are {', '.join(covered)}"
             )
     _check_shapes(main, nodes, inputs, subject)
-    used = {index for node in nodes for index in (*node.inputs, node.output) if index >= 0} | {*inputs, *outputs}
+    read_by = [index for node in nodes for slot, index in enumerate(node.inputs) if slot not in {*ignored[node.kind]}]
+    used = {index for index in (*read_by, *(node.output for node in nodes), *inputs, *outputs) if index >= 0}
     _check_types(tensors, nodes, used, subject)
     return Graph(tensors, tuple(nodes), inputs, outputs)
 
@@ -265,7 +266,7 @@ def _check_types(tensors: tuple[Tensor, ...], nodes: list[Node], used: set[int],
     for tensor in (tensors[index] for index in sorted(used)):
         if tensor.values is None and tensor.dtype not in _ACTIVATIONS:
             raise InputError(
-                f"{subject}: tensor {tensor.name} is {tensor.dtype}; code is generated for int8 activations, export it "
+                f"{subject}: tensor {tensor.name or tensor.index} is {tensor.dtype}; code is generated for int8 activations, export it "
                 "as int8"
             )
         if tensor.values is None and tensor.dtype != "float32" and len(tensor.scales) != 1:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SUMMARY = "Values held between -1 and 1, rescaled."
 SOURCE = "tensorflow/lite/kernels/activations.cc"
 KIND = "RELU_N1_TO_1"
-VERSIONS = (1, 2)
+VERSIONS = (1, 1)
 IGNORED: tuple[int, ...] = ()
 
 
