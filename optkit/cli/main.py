@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": "Ask a model file about pictures: class and probability.",
     "diff": "Find the images that two model files answer differently, and the first layer where they part.",
     "slim": "Make a smaller copy of a finished .tflite or .onnx file, proven to answer the same bit for bit.",
+    "compile": "Turn a quantized .tflite file into plain C99, bit-exact, for the smallest microcontrollers.",
     "list": "Show every technique, exporter, runtime, baseline and data set with its source.",
 }
 
