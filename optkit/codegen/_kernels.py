@@ -47,11 +47,11 @@ KERNEL int32_t halve(int32_t x, int times)
 SCALE = Kernel(
     "scale",
     """\
-/* x * value * 2^(shift - 31), rounded twice; with a shift above 30 it is x * value / 2^shift, rounded once. */
+/* x * value * 2^(shift - 31), rounded twice; with a shift above 31 it is x * value / 2^shift, rounded once. */
 KERNEL int32_t scale(int32_t x, int32_t value, int shift)
 {
-    if (shift > 30) {
-        return (int32_t)(((int64_t)x * value + ((int64_t)1 << (shift - 1))) >> shift);
+    if (shift > 31) {
+        return ((int32_t)(((int64_t)x * value) >> 31) + ((int32_t)1 << (shift - 32))) >> (shift - 31);
     }
     if (shift > 0) {
         return high_mul((int32_t)((uint32_t)x << shift), value);

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optkit.codegen._graph import Node
 
 # Shifts from here on say that there is one rounding, by all of the shift; below, they are those of `Multiplier`.
-ONCE = 31
+ONCE = 32
 # Integers around the exact one that are tried: a greater one also rounds halves away from zero on both sides.
 _TRIED = (0, 1, -1, 2, -2, 3, -3)
 _NARROW_BITS = 31
@@ -64,7 +64,9 @@ def _found(factor: float, worst: int, zero: int, bits: int) -> Multiplier | None
     levels = _real(factor, starts)
     for change in _TRIED:
         value = exact + change
-        if 0 < value < 2**bits and _same(value, shift, starts, levels):
+        # In 32 bits the half is added to the product's upper part.
+        held = bits > _NARROW_BITS or worst + 2 ** (shift - ONCE) < 2**31
+        if 0 < value < 2**bits and held and _same(value, shift, starts, levels):
             return Multiplier(value, shift)
     return None
 

@@ -26,30 +26,30 @@ class Target:
     package: str
 
 
-_BARE = ("-nostartfiles", "--specs=nano.specs")
+# Nothing but the compiler's own headers and library.
+_BARE = ("-nostartfiles", "-nostdlib", "-lgcc")
 TARGETS = {
     "c99": Target(("cc", "gcc", "clang"), (), (), "gcc"),
     "cortex-m0": Target(
-        ("arm-none-eabi-gcc",), ("-mcpu=cortex-m0plus", "-mthumb"), _BARE, "gcc-arm-none-eabi libnewlib-arm-none-eabi"
+        ("arm-none-eabi-gcc",), ("-mcpu=cortex-m0plus", "-mthumb", "-ffreestanding"), _BARE, "gcc-arm-none-eabi"
     ),
     "cortex-m4": Target(
-        ("arm-none-eabi-gcc",), ("-mcpu=cortex-m4", "-mthumb"), _BARE, "gcc-arm-none-eabi libnewlib-arm-none-eabi"
+        ("arm-none-eabi-gcc",), ("-mcpu=cortex-m4", "-mthumb", "-ffreestanding"), _BARE, "gcc-arm-none-eabi"
     ),
     "rv32imc": Target(
         ("riscv64-unknown-elf-gcc",),
-        ("-march=rv32imc", "-mabi=ilp32"),
-        ("-nostartfiles", "--specs=picolibc.specs"),
-        "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
+        ("-march=rv32imc", "-mabi=ilp32", "-ffreestanding"),
+        _BARE,
+        "gcc-riscv64-unknown-elf",
     ),
 }
+_OPTIMIZE: dict[str, tuple[str, ...]] = {"flash": ("-Os",), "ram": ("-Os",), "speed": ("-O3",)}
 # Loops that copy are not to become calls of memcpy: a bare machine may have none.
-_OPTIMIZE: dict[str, tuple[str, ...]] = {
-    "flash": ("-Os", "-fno-tree-loop-distribute-patterns"),
-    "ram": ("-Os", "-fno-tree-loop-distribute-patterns"),
-    "speed": ("-O3",),
-}
+_ALONE = "-fno-tree-loop-distribute-patterns"
 
 
 def flags(target: str, prefer: Prefer) -> tuple[str, ...]:
     """The compiler's flags, without warnings."""
-    return ("-std=c99", *TARGETS[target].flags, *_OPTIMIZE[prefer], "-ffunction-sections", "-fdata-sections")
+    found = TARGETS[target]
+    alone = (_ALONE,) if found.link else ()
+    return ("-std=c99", *found.flags, *_OPTIMIZE[prefer], *alone, "-ffunction-sections", "-fdata-sections")

@@ -76,7 +76,8 @@ def measure(source: Path, target: str, prefer: Prefer, entry: str) -> Footprint 
     link = _targets.TARGETS[target].link
     if link:
         counted = made.with_suffix(".elf")
-        _run([compiler, *flags, *link, f"-Wl,--gc-sections,-e,{entry},-u,{entry}", str(made), "-o", str(counted)])
+        ends = f"-Wl,--gc-sections,-e,{entry},-u,{entry}"
+        _run([compiler, *flags, ends, str(made), *link, "-o", str(counted)])
     code, constants, data = _sections(compiler, counted)
     calls = made.with_suffix(".ci")
     stack = _deepest(calls.read_text(encoding="utf-8"), entry) if calls.is_file() else None

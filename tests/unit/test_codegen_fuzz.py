@@ -48,7 +48,7 @@ def test_a_thousand_networks_answer_as_the_reference_kernels(tmp_path: Path) -> 
 MISTAKES = {
     "one rounding instead of two": ("conv_2d", "+ ((int32_t)1 << 30)) >> 31", ") >> 31"),
     "halves up instead of away": ("add", "(mask >> 1) + (x < 0)", "(mask >> 1)"),
-    "two roundings in a dense layer": ("fully_connected", "+ ((int64_t)1 << (shift - 1))) >> shift", ") >> shift"),
+    "a dense layer that cuts": ("fully_connected", " + ((int32_t)1 << (shift - 32))) >> (shift - 31)", ") >> (shift - 31)"),
     "padding with zeros": ("conv_2d", ": p->fill", ": 0"),
     "padding of a depthwise layer": ("depthwise_conv_2d", "row >= 0 && ", "row >= 1 && "),
     "a mean that cuts": ("average_pool_2d", "found + count / 2", "found"),
