@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from optkit import registry
 from optkit.codegen import _emit, _graph, _plan
-from optkit.codegen._writing import Constants
+from optkit.codegen._writing import Constants, Prefer
 from optkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
     from optkit.codegen._graph import Graph
     from optkit.codegen._plan import Plan
-    from optkit.codegen._writing import Prefer, Step
+    from optkit.codegen._writing import Step
+
+PREFERENCES: tuple[Prefer, ...] = ("flash", "ram", "speed")
+_HEAD = "/* Made by optkit compile: quantized networks as C99, without a heap or variables of their own. */\n"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def read(data: bytes, subject: object) -> Graph:
 
 
 def generate(
-    graphs: Sequence[tuple[str, Graph]], *, prefer: Prefer = "ram", caller_arena: bool = False, head: str = ""
+    graphs: Sequence[tuple[str, Graph]], *, prefer: Prefer = "ram", caller_arena: bool = False
 ) -> Unit:
     """The C file of one network, or of several that share kernels.
 
@@ -88,7 +91,6 @@ def generate(
         graphs: What begins each network's names, and the network.
         prefer: What to be small or fast in.
         caller_arena: The function takes the memory for activations as its last argument, in place of using the stack.
-        head: Goes to the top of the file.
 
     Raises:
         InputError: An operator has an option that is not covered; it is named.
@@ -109,7 +111,7 @@ def generate(
     kernels = _emit.kernels([step for steps in all_steps for step in steps], plans)
     types = [kernel.text for kernel in kernels if kernel.text.lstrip().startswith(("typedef", "/*")) and "typedef" in kernel.text]
     code = [kernel.text for kernel in kernels if kernel.text not in types]
-    text = "\n".join([head + _emit.prelude(prefer), *types, *code, *(f"{one}\n" for one in constants_text), *functions])
+    text = "\n".join([_HEAD + _emit.prelude(prefer), *types, *code, *(f"{one}\n" for one in constants_text), *functions])
     return Unit(
         text, tuple(plans), tuple(all_steps), weight_bytes, other_bytes, tuple(kernel.name for kernel in kernels)
     )

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from optkit.codegen._writing import Prefer
 
 SUFFIXES = (".tflite",)
-PREFERENCES: tuple[Prefer, ...] = ("flash", "ram", "speed")
 _WORKER = "optkit.pipeline.compile_worker"
 _PREFIX = "model"
 _MARK = "compile.json"
@@ -101,8 +100,8 @@ def _check(options: Options) -> None:
         raise InputError(
             f"--target expects a machine, found {options.target!r}: {nearest(options.target, [*_targets.TARGETS])}"
         )
-    if options.prefer is not None and options.prefer not in PREFERENCES:
-        raise InputError(f"--prefer: {nearest(options.prefer, [*PREFERENCES])}")
+    if options.prefer is not None and options.prefer not in codegen.PREFERENCES:
+        raise InputError(f"--prefer: {nearest(options.prefer, [*codegen.PREFERENCES])}")
     if not 1 <= options.vectors <= 1000:
         raise InputError(f"--vectors expects a number from 1 to 1000, found {options.vectors}")
     limited = options.flash is not None or options.ram is not None
@@ -146,17 +145,13 @@ def _generated(graph: Graph, options: Options, work: Path) -> _Made:
     limited = options.flash is not None or options.ram is not None
     tried = (options.prefer,) if options.prefer else _TRIED if limited else _TRIED[:1]
     for number, prefer in enumerate(tried):
-        unit = codegen.generate([(_PREFIX, graph)], prefer=prefer, caller_arena=options.caller_arena, head=_head())
+        unit = codegen.generate([(_PREFIX, graph)], prefer=prefer, caller_arena=options.caller_arena)
         source = work / f"{_PREFIX}-{prefer}.c"
         source.write_text(unit.text, encoding="utf-8")
         counted = footprint.measure(source, options.target, prefer, f"{_PREFIX}_invoke")
         made = _Made(unit, counted, prefer)
         found.append((_excess(_bytes(graph, made, options), options), number, made))
     return min(found, key=lambda one: one[:2])[2]
-
-
-def _head() -> str:
-    return "/* Made by optkit compile: a quantized network as C99, without a heap or variables of its own. */\n"
 
 
 def _vectors(
@@ -289,6 +284,7 @@ def _record(
         sha256=hashlib.sha256(content).hexdigest(),
         target=options.target,
         prefer=made.prefer,
+        arena="caller" if options.caller_arena else "stack",
         compiler=None if made.counted is None else made.counted.compiler,
         flags=[] if made.counted is None else [*made.counted.flags],
         operators=[node.kind for node in graph.nodes],

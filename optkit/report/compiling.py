@@ -54,6 +54,7 @@ class Compiling(msgspec.Struct, frozen=True):
     sha256: str
     target: str
     prefer: str
+    arena: str
     compiler: str | None
     flags: list[str]
     operators: list[str]
