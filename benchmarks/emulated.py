@@ -153,8 +153,22 @@ def _emulated(file: Path, folder: Path, name: str, machine: Machine, way: str) -
     link = [f"-Wl,--defsym={key}={value}" for key, value in places.items()]
     sources = [str(FIRMWARE / "run.c"), str(FIRMWARE / machine.source)]
     subprocess.run(
-        [*build, "-std=gnu99", "-Os", *sources, str(model), "-nostartfiles", "-nostdlib", "-T", str(FIRMWARE / "machine.ld")]
-        + [*link, "-Wl,--gc-sections,--no-warn-rwx-segments", "-lgcc", "-o", str(program)],
+        [
+            *build,
+            "-std=gnu99",
+            "-Os",
+            *sources,
+            str(model),
+            "-nostartfiles",
+            "-nostdlib",
+            "-T",
+            str(FIRMWARE / "machine.ld"),
+            *link,
+            "-Wl,--gc-sections,--no-warn-rwx-segments",
+            "-lgcc",
+            "-o",
+            str(program),
+        ],
         check=True,
     )
     emulator = [*machine.emulator, "-nographic", "-monitor", "none", "-serial", "none"]
@@ -211,7 +225,11 @@ def _figures(name: str, record: dict[str, Any]) -> list[Figure]:
             Figure(f"{title}: right answers", one["right"], ">=", one["of"], f"of {one['of']}"),
             Figure(f"{title}: flash", one["flash_bytes"], "<=", 8 * KIB if m4 and small and ram_way else None, "bytes"),
             Figure(
-                f"{title}: RAM with stack", one["ram_bytes"], "<=", 4 * KIB if m4 and small and ram_way else None, "bytes"
+                f"{title}: RAM with stack",
+                one["ram_bytes"],
+                "<=",
+                4 * KIB if m4 and small and ram_way else None,
+                "bytes",
             ),
             Figure(
                 f"{title}: instructions a MAC", each, "<=", 8.0 if m4 and one["prefer"] == "speed" else None, "each"

@@ -82,9 +82,7 @@ def read(data: bytes, subject: object) -> Graph:
     return graph
 
 
-def generate(
-    graphs: Sequence[tuple[str, Graph]], *, prefer: Prefer = "ram", caller_arena: bool = False
-) -> Unit:
+def generate(graphs: Sequence[tuple[str, Graph]], *, prefer: Prefer = "ram", caller_arena: bool = False) -> Unit:
     """The C file of one network, or of several that share kernels.
 
     Args:
@@ -109,9 +107,15 @@ def generate(
         weight_bytes += constants.weight_bytes
         other_bytes += constants.other_bytes
     kernels = _emit.kernels([step for steps in all_steps for step in steps], plans)
-    types = [kernel.text for kernel in kernels if kernel.text.lstrip().startswith(("typedef", "/*")) and "typedef" in kernel.text]
+    types = [
+        kernel.text
+        for kernel in kernels
+        if kernel.text.lstrip().startswith(("typedef", "/*")) and "typedef" in kernel.text
+    ]
     code = [kernel.text for kernel in kernels if kernel.text not in types]
-    text = "\n".join([_HEAD + _emit.prelude(prefer), *types, *code, *(f"{one}\n" for one in constants_text), *functions])
+    text = "\n".join(
+        [_HEAD + _emit.prelude(prefer), *types, *code, *(f"{one}\n" for one in constants_text), *functions]
+    )
     return Unit(
         text, tuple(plans), tuple(all_steps), weight_bytes, other_bytes, tuple(kernel.name for kernel in kernels)
     )

@@ -111,9 +111,7 @@ def rescale(
     )
 
 
-def bounded(
-    node: Node, graph: Graph, constants: Constants, real: tuple[float | None, float | None]
-) -> Step:
+def bounded(node: Node, graph: Graph, constants: Constants, real: tuple[float | None, float | None]) -> Step:
     """A ReLU of any kind: its factor is one of float32, see ``ReluPrepare``."""
     _kernels.check_int8(node, graph)
     given, made = graph.input(node), graph.output(node)
@@ -130,9 +128,7 @@ def looked_up(node: Node, graph: Graph, constants: Constants, values: np.ndarray
     return Step(node, (graph.input(node).index,), call, (_LOOK_UP,), Rows(), overlay=True)
 
 
-def tabled(
-    node: Node, graph: Graph, constants: Constants, function: Callable[[np.float32], np.float32]
-) -> Step:
+def tabled(node: Node, graph: Graph, constants: Constants, function: Callable[[np.float32], np.float32]) -> Step:
     """A function of one real value, by a table as ``LUTPopulate`` makes it."""
     _kernels.check_int8(node, graph)
     given: Tensor = graph.input(node)

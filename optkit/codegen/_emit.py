@@ -130,7 +130,7 @@ def _plus(base: str, number: str, size: int) -> str:
     return f"{base} + {number} * {size}"
 
 
-def _call(graph: Graph, plan: Plan, step: Step, places: dict[str, str]) -> str:
+def _call(plan: Plan, step: Step, places: dict[str, str]) -> str:
     scratch = plan.scratch.get(step.node.position)
     where = f"arena + {scratch.offset}" if scratch else "0"
     text = step.call
@@ -148,14 +148,14 @@ def _stage(graph: Graph, plan: Plan, stage: tuple[Step, ...]) -> list[str]:
     made = graph.output(step.node)
     out = _place(graph, plan, made.index)
     if step.rows is None or "{count}" in step.call:
-        lines = _call(graph, plan, step, {**places, "out": out, "count": str(made.count)}).split("\n")
+        lines = _call(plan, step, {**places, "out": out, "count": str(made.count)}).split("\n")
         return ["", f"/* {title} */", *(line.strip() for line in lines)]
     places |= {"out": _plus(out, "y", _row(graph, made.index)), "first": "0", "y": "y"}
     return [
         "",
         f"/* {title} */",
         f"for (int y = 0; y < {made.shape[1]}; y++) {{",
-        f"    {_call(graph, plan, step, places)}",
+        f"    {_call(plan, step, places)}",
         "}",
     ]
 
@@ -198,7 +198,7 @@ def _produce(graph: Graph, plan: Plan, stage: tuple[Step, ...], at: int, y: str)
         slides.append(f"first{at - 1} = slide({window}, {given}, first{at - 1}, made{at - 1}, {wanted});")
     out = _place(graph, plan, made.index)
     places["out"] = _plus(out, y, row) if at == len(stage) - 1 else f"{out} + ({y} - first{at}) * {row}"
-    return [*lines, _call(graph, plan, step, places), *slides]
+    return [*lines, _call(plan, step, places), *slides]
 
 
 def _sum(text: str, number: int) -> str:

@@ -145,9 +145,7 @@ def read(data: bytes, subject: object, ignored: dict[str, Iterable[int]]) -> Gra
     covered = sorted(ignored)
     for node in nodes:
         if node.kind not in ignored:
-            raise InputError(
-                f"{subject}: no code can be generated for {node.place}; covered are {', '.join(covered)}"
-            )
+            raise InputError(f"{subject}: no code can be generated for {node.place}; covered are {', '.join(covered)}")
     _check_shapes(main, nodes, inputs, subject)
     read_by = [index for node in nodes for slot, index in enumerate(node.inputs) if slot not in {*ignored[node.kind]}]
     used = {index for index in (*read_by, *(node.output for node in nodes), *inputs, *outputs) if index >= 0}
@@ -217,7 +215,9 @@ def _node(raw: Any, position: int, model: Any) -> Node:
     outputs = _indices(raw.outputs)
     if len(outputs) != 1:
         kind = f"{kind} with {len(outputs)} outputs"
-    return Node(position, kind, int(code.version), _indices(raw.inputs), outputs[0] if outputs else -1, raw.builtinOptions)
+    return Node(
+        position, kind, int(code.version), _indices(raw.inputs), outputs[0] if outputs else -1, raw.builtinOptions
+    )
 
 
 def _needed(nodes: list[Node], outputs: tuple[int, ...], ignored: dict[str, Iterable[int]]) -> list[Node]:
@@ -241,8 +241,8 @@ def _check_shapes(main: Any, nodes: list[Node], inputs: tuple[int, ...], subject
         if any(size < 1 for size in shape) or any(axis > 0 for axis in free) or (free and shape[0] != 1):
             name = raw.name.decode("utf-8", "replace") if isinstance(raw.name, bytes) else raw.name
             raise InputError(
-                f"{subject}: tensor {name} has the shape {list(signature or shape)}; code is generated for fixed shapes "
-                "at batch 1, export the model with them"
+                f"{subject}: tensor {name} has the shape {list(signature or shape)}; code is generated for fixed "
+                "shapes at batch 1, export the model with them"
             )
 
 
@@ -266,8 +266,8 @@ def _check_types(tensors: tuple[Tensor, ...], nodes: list[Node], used: set[int],
     for tensor in (tensors[index] for index in sorted(used)):
         if tensor.values is None and tensor.dtype not in _ACTIVATIONS:
             raise InputError(
-                f"{subject}: tensor {tensor.name or tensor.index} is {tensor.dtype}; code is generated for int8 activations, export it "
-                "as int8"
+                f"{subject}: tensor {tensor.name or tensor.index} is {tensor.dtype}; code is generated for int8 "
+                "activations, export it as int8"
             )
         if tensor.values is None and tensor.dtype != "float32" and len(tensor.scales) != 1:
             raise InputError(

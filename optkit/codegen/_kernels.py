@@ -163,9 +163,8 @@ def dense_kernel(filters: Tensor, *, wide: bool = False) -> Kernel:
     if not wide:
         return plain
     name = f"{plain.name}_wide"
-    text = (
-        plain.text.replace(f"void {plain.name}(const dense_t", f"void {name}(const dense_wide_t")
-        .replace("scale(sum, p->value[at], p->shift[at])", _WIDE_SCALE)
+    text = plain.text.replace(f"void {plain.name}(const dense_t", f"void {name}(const dense_wide_t").replace(
+        "scale(sum, p->value[at], p->shift[at])", _WIDE_SCALE
     )
     return Kernel(name, text, (_WIDE_TYPE, CLAMP))
 
@@ -180,15 +179,15 @@ def packed(rows: np.ndarray, dtype: str) -> np.ndarray:
     return pairs.astype(np.uint8).view(np.int8)
 
 
-def dense_fields(  # noqa: PLR0913 - what a row of products is made of
+def dense_fields(
     node: Node,
     graph: Graph,
     constants: Constants,
+    *,
     weights: np.ndarray,
     multipliers: list[Multiplier],
     filters: Tensor,
     bias: np.ndarray,
-    *,
     wide: bool = False,
 ) -> dict[str, object]:
     """The fields of a ``dense_t``.
@@ -211,9 +210,7 @@ def dense_fields(  # noqa: PLR0913 - what a row of products is made of
     label = comment(made.name)
     own = len(set(multipliers)) > 1
     used = multipliers if own else multipliers[:1]
-    low, high = activation_range(
-        node.options.fusedActivationFunction, names_of("ActivationFunctionType"), made, node
-    )
+    low, high = activation_range(node.options.fusedActivationFunction, names_of("ActivationFunctionType"), made, node)
     return {
         "weights": constants.array(packed(weights, filters.dtype), f"{label}: weights", weights=True),
         "bias": constants.array(folded.astype(np.int32), f"{label}: biases"),
@@ -246,7 +243,9 @@ def filters_of(node: Node, graph: Graph) -> Tensor:
     if found.values is None:
         raise InputError(f"{node.place} takes weights that are computed; code is generated for stored ones")
     if found.dtype not in {"int8", "int4"}:
-        raise InputError(f"{node.place} has {found.dtype} weights; covered are int8 and int4, export it as int8 or int4")
+        raise InputError(
+            f"{node.place} has {found.dtype} weights; covered are int8 and int4, export it as int8 or int4"
+        )
     if not found.scales or any(found.zero_points):
         raise InputError(f"{node.place} has weights without a scale or with a zero point; export it as int8")
     check_int8(node, graph)
@@ -289,5 +288,3 @@ def convolution_multipliers(node: Node, graph: Graph, filters: Tensor, count: in
     given, made = graph.input(node), graph.output(node)
     found = [multiplier(given.scales[0] * scale / made.scales[0]) for scale in filters.scales]
     return found * count if len(found) == 1 else found
-
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from optkit.codegen import _kernels
 from optkit.codegen._writing import Constants, Kernel, Rows, Step, comment
 from optkit.errors import InputError
@@ -47,8 +49,16 @@ KERNEL void {name}_wide(const {record} *p, const int32_t *size, const int32_t *b
 """
 
 
-def lower(  # noqa: PLR0913 - what makes one operator another
-    node: Node, graph: Graph, constants: Constants, name: str, what: str, compute: str, declared: Kernel, record: str
+def lower(
+    node: Node,
+    graph: Graph,
+    constants: Constants,
+    *,
+    name: str,
+    what: str,
+    compute: str,
+    declared: Kernel,
+    record: str,
 ) -> Step:
     """An operator on two int8 tensors as C.
 
@@ -93,8 +103,6 @@ def lower(  # noqa: PLR0913 - what makes one operator another
 
 
 def _numbers(constants: Constants, values: list[int], made: Tensor) -> str:
-    import numpy as np
-
     return constants.array(np.array(values, np.int32), f"{comment(made.name)}: axes")
 
 

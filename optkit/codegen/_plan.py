@@ -6,6 +6,7 @@ and between two steps only a window of rows is kept. A stage of one step makes i
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -157,49 +158,50 @@ def _laid_out(graph: Graph, steps: list[Step], roots: dict[int, int], streamed: 
             stages[-1].append(step)
         else:
             stages.append([step])
-    outside = {*graph.inputs, *(roots[index] for index in graph.outputs)}
-    last_use: dict[int, int] = {}
-    for number, stage in enumerate(stages):
-        for step in stage:
-            for root in _read(step, roots):
-                last_use[root] = number
-    shared = dict(roots)
-    demands: dict[int, Buffer] = {}
-    scratch: dict[int, Buffer] = {}
-    for number, stage in enumerate(stages):
-        for at, step in enumerate(stage):
-            made = graph.tensors[step.node.output]
-            root = shared[made.index]
-            if step.scratch:
-                scratch[step.node.position] = Buffer(-1, step.scratch, number, number, stage=step.node.position)
-            if root in outside:
-                continue
-            if made.dtype == "float32":
-                raise InputError(f"{step.node.place} makes float32 values inside the network; export it as int8")
-            if at + 1 < len(stage):
-                rows = window_rows(graph, step, stage[at + 1])
-                row = made.size // made.shape[1]
-                demands[root] = Buffer(made.index, rows * row, number, number, rows)
-                continue
-            last = last_use.get(root, number)
-            given = shared[step.inputs[0]] if step.overlay and len(stage) == 1 else -1
-            # In place: nothing else reads the input later, and it lies in the arena as a whole.
-            if given in demands and last_use[given] == number and demands[given].size == made.size:
-                old = demands[given]
-                demands[given] = Buffer(old.owner, old.size, old.first, max(last, number), old.rows)
-                last_use[given] = max(last, number)
-                shared = {index: given if one == root else one for index, one in shared.items()}
-            else:
-                demands[root] = Buffer(made.index, made.size, number, max(last, number))
+    demands, shared = _demands(graph, stages, roots)
+    scratch = {
+        step.node.position: Buffer(-1, step.scratch, number, number, stage=step.node.position)
+        for number, stage in enumerate(stages)
+        for step in stage
+        if step.scratch
+    }
     placed, arena = _placed([*demands.values(), *scratch.values()])
-    buffers = {root: placed[demand] for root, demand in demands.items()}
     return Plan(
         tuple(tuple(stage) for stage in stages),
-        buffers,
+        {root: placed[demand] for root, demand in demands.items()},
         {position: placed[demand] for position, demand in scratch.items()},
         arena,
         shared,
     )
+
+
+def _demands(graph: Graph, stages: list[list[Step]], roots: dict[int, int]) -> tuple[dict[int, Buffer], dict[int, int]]:
+    """What each tensor needs of the arena, and the roots, in which tensors that are made in place are one."""
+    outside = {*graph.inputs, *(roots[index] for index in graph.outputs)}
+    last_use = {root: number for number, stage in enumerate(stages) for step in stage for root in _read(step, roots)}
+    shared = dict(roots)
+    demands: dict[int, Buffer] = {}
+    for number, stage in enumerate(stages):
+        for step, user in zip(stage, [*stage[1:], None], strict=True):
+            made = graph.tensors[step.node.output]
+            root = shared[made.index]
+            if root in outside:
+                continue
+            if made.dtype == "float32":
+                raise InputError(f"{step.node.place} makes float32 values inside the network; export it as int8")
+            last = max(last_use.get(root, number), number)
+            given = shared[step.inputs[0]] if step.overlay and len(stage) == 1 else -1
+            if user is not None:
+                rows = window_rows(graph, step, user)
+                demands[root] = Buffer(made.index, rows * (made.size // made.shape[1]), number, number, rows)
+            elif given in demands and last_use[given] == number and demands[given].size == made.size:
+                # In place: nothing else reads the input later, and it lies in the arena as a whole.
+                demands[given] = dataclasses.replace(demands[given], last=last)
+                last_use[given] = last
+                shared = {index: given if one == root else one for index, one in shared.items()}
+            else:
+                demands[root] = Buffer(made.index, made.size, number, last)
+    return demands, shared
 
 
 def window_rows(graph: Graph, maker: Step, user: Step) -> int:
@@ -238,9 +240,7 @@ def _placed(demands: list[Buffer]) -> tuple[dict[Buffer, Buffer], int]:
                 if start - offset >= demand.size:
                     break
                 offset = max(offset, start + size)
-            found[demand] = Buffer(
-                demand.owner, demand.size, demand.first, demand.last, demand.rows, offset, demand.stage
-            )
+            found[demand] = dataclasses.replace(demand, offset=offset)
         arena = max((one.offset + one.size for one in found.values()), default=0)
         if best is None or arena < best[1]:
             best = (found, arena)

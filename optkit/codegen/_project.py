@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _PER_LINE = 24
 
 
-def vectors(graph: Graph, prefix: str, feeds: Sequence[Sequence[np.ndarray]], answers: Sequence[Sequence[np.ndarray]]) -> str:
+def vectors(
+    graph: Graph, prefix: str, feeds: Sequence[Sequence[np.ndarray]], answers: Sequence[Sequence[np.ndarray]]
+) -> str:
     """``test_vectors.h``: inputs, and what LiteRT's reference kernels make of them.
 
     Args:
@@ -52,7 +54,8 @@ def self_test(graph: Graph, prefix: str, *, caller_arena: bool) -> str:
     ports = _emit.ports(graph)
     outputs = ports[len(graph.inputs) :]
     declared = [
-        f"    static {c_type.replace(' *', '')} made_{name}[{graph.tensors[index].count}];" for name, c_type, index in outputs
+        f"    static {c_type.replace(' *', '')} made_{name}[{graph.tensors[index].count}];"
+        for name, c_type, index in outputs
     ]
     if caller_arena:
         declared.append(f"    static int8_t arena[{upper}_ARENA_BYTES + 1];")

@@ -60,4 +60,13 @@ def lower(node: Node, graph: Graph, constants: Constants, name: str, sign: str) 
         _BYTES,
     )
     what = f"Two tensors, a {sign} b."
-    return _pairs.lower(node, graph, constants, name, what, _COMPUTE.format(sign=sign), _TYPE, record)
+    return _pairs.lower(
+        node,
+        graph,
+        constants,
+        name=name,
+        what=what,
+        compute=_COMPUTE.format(sign=sign),
+        declared=_TYPE,
+        record=record,
+    )

@@ -118,10 +118,10 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
             node,
             graph,
             constants,
-            weights[at : at + each],
-            multipliers[at : at + each],
-            filters,
-            bias[at : at + each],
+            weights=weights[at : at + each],
+            multipliers=multipliers[at : at + each],
+            filters=filters,
+            bias=bias[at : at + each],
         )
         for at in range(0, outputs, each)
     ]
@@ -152,9 +152,7 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     else:
         kernel = _kernel("conv_general", _GENERAL, dense, (_TYPE, dense))
     call = " ".join(calls).replace("{kernel}", kernel.name)
-    return Step(
-        node, (given.index,), call, (kernel,), found.depends, scratch=patch, weights=weight_bytes, macs=macs
-    )
+    return Step(node, (given.index,), call, (kernel,), found.depends, scratch=patch, weights=weight_bytes, macs=macs)
 
 
 def _kernel(name: str, text: str, dense: Kernel, needs: tuple[Kernel, ...]) -> Kernel:

@@ -77,7 +77,9 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     filters = _kernels.filters_of(node, graph)
     given, made = graph.input(node), graph.output(node)
     if len(filters.shape) != 4 or filters.shape[0] != 1:
-        raise InputError(f"{node.place} has weights of shape {list(filters.shape)}, expected [1, height, width, channels]")
+        raise InputError(
+            f"{node.place} has weights of shape {list(filters.shape)}, expected [1, height, width, channels]"
+        )
     _, height, width, outputs = filters.shape
     found = _windows.window(node, graph, height, width)
     if outputs % found.channels or made.shape[3] != outputs:

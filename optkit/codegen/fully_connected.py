@@ -39,12 +39,12 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     factors = _factors(node, graph, filters)
     folded = bias - given.zero_point * weights.astype(np.int64).sum(axis=1)
     multipliers, wide = once(factors, _kernels.worst_sums(weights, folded), made.zero_point, node)
-    record = _kernels.dense_fields(node, graph, constants, weights, multipliers, filters, bias, wide=wide)
+    record = _kernels.dense_fields(
+        node, graph, constants, weights=weights, multipliers=multipliers, filters=filters, bias=bias, wide=wide
+    )
     kernel, label = _kernels.dense_kernel(filters, wide=wide), comment(made.name)
     name = constants.record("dense_wide_t" if wide else "dense_t", record, label, 24)
-    calls = [
-        f"{kernel.name}({name}, {{in0}}{_at(row * depth)}, {{out}}{_at(row * outputs)});" for row in range(batch)
-    ]
+    calls = [f"{kernel.name}({name}, {{in0}}{_at(row * depth)}, {{out}}{_at(row * outputs)});" for row in range(batch)]
     return Step(
         node,
         (given.index,),

@@ -54,4 +54,13 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
         comment(made.name),
         12,
     )
-    return _pairs.lower(node, graph, constants, "mul", "Two tensors, a * b.", _COMPUTE, _TYPE, record)
+    return _pairs.lower(
+        node,
+        graph,
+        constants,
+        name="mul",
+        what="Two tensors, a * b.",
+        compute=_COMPUTE,
+        declared=_TYPE,
+        record=record,
+    )

@@ -125,8 +125,7 @@ def _deepest(calls: str, entry: str) -> int:
     What the compiler's library uses is not in it: on small cores it is a few registers.
     """
     own = {
-        name: int(size)
-        for name, size in re.findall(r'node: \{ title: "([^"]+)" label: "[^"]*?\\n(\d+) bytes', calls)
+        name: int(size) for name, size in re.findall(r'node: \{ title: "([^"]+)" label: "[^"]*?\\n(\d+) bytes', calls)
     }
     edges: dict[str, set[str]] = {}
     for source, target in re.findall(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"', calls):

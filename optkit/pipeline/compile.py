@@ -82,10 +82,10 @@ def compile_file(path: Path, out: Path, options: Options) -> Compiling:
         work.mkdir()
         made = _generated(graph, options, work)
         feeds, answers = _vectors(path, graph, options.vectors, work)
-        _write(folder, graph, made, options, feeds, answers)
+        _write(folder, graph, made, options, (feeds, answers))
         (folder / "model.tflite").write_bytes(content)
         tested = _tested(folder, work, options)
-        record = _record(path, out, content, graph, made, options, tested)
+        record = _record(path, out, graph, made, options=options, tested=tested)
         (folder / "report.md").write_text(compiling.page(record), encoding="utf-8")
         (folder / _MARK).write_bytes(compiling.to_json(record))
         _deliver(folder, out)
@@ -118,7 +118,9 @@ def _parent(out: Path) -> Path:
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out expects a folder that can be made, found {out}: {error.strerror}; choose another") from error
+        raise InputError(
+            f"--out expects a folder that can be made, found {out}: {error.strerror}; choose another"
+        ) from error
     return parent
 
 
@@ -154,9 +156,7 @@ def _generated(graph: Graph, options: Options, work: Path) -> _Made:
     return min(found, key=lambda one: one[:2])[2]
 
 
-def _vectors(
-    path: Path, graph: Graph, count: int, work: Path
-) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
+def _vectors(path: Path, graph: Graph, count: int, work: Path) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
     """Random inputs, and what the reference kernels make of them."""
     job = {"file": str(path), "kernels": REFERENCE_KERNELS, "count": count, "seed": 0, "to": str(work)}
     model_file.ask(_WORKER, job, str(path))
@@ -175,15 +175,14 @@ def _write(
     graph: Graph,
     made: _Made,
     options: Options,
-    feeds: list[list[np.ndarray]],
-    answers: list[list[np.ndarray]],
+    tests: tuple[list[list[np.ndarray]], list[list[np.ndarray]]],
 ) -> None:
     target = _targets.TARGETS[options.target]
     flags = _targets.flags(options.target, made.prefer)
     texts = {
         f"{_PREFIX}.c": made.unit.text,
         f"{_PREFIX}.h": codegen.header(graph, made.unit, _PREFIX, caller_arena=options.caller_arena),
-        "test_vectors.h": _project.vectors(graph, _PREFIX, feeds, answers),
+        "test_vectors.h": _project.vectors(graph, _PREFIX, *tests),
         "main.c": _project.self_test(graph, _PREFIX, caller_arena=options.caller_arena),
         "Makefile": _project.makefile(_PREFIX, flags, target.compilers[0]),
         "CMakeLists.txt": _project.cmake(_PREFIX),
@@ -262,9 +261,7 @@ def _missed(found: Bytes, options: Options) -> list[str]:
     return words
 
 
-def _record(
-    path: Path, out: Path, content: bytes, graph: Graph, made: _Made, options: Options, tested: str
-) -> Compiling:
+def _record(path: Path, out: Path, graph: Graph, made: _Made, *, options: Options, tested: str) -> Compiling:
     plan, steps = made.unit.plans[0], made.unit.steps[0]
     places = [
         Place(graph.tensors[one.owner].name or f"tensor {one.owner}", *_where(one)) for one in plan.buffers.values()
@@ -275,13 +272,11 @@ def _record(
     if made.counted is None:
         target = _targets.TARGETS[options.target]
         notes.append(f"code and stack were not counted: no compiler for {options.target}; install {target.package}")
-    import hashlib
-
     return Compiling(
         schema_version=compiling.SCHEMA_VERSION,
         path=str(path),
         out=str(out),
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=store.sha256_file(path),
         target=options.target,
         prefer=made.prefer,
         arena="caller" if options.caller_arena else "stack",

@@ -113,7 +113,9 @@ def page(found: Compiling) -> str:
     table = "\n".join(f"| {what} | {number} |" for what, number in rows(found.bytes))
     stages = "\n".join(f"{number}. {text}" for number, text in enumerate(found.stages))
     plan = "\n".join(drawing(found)) or "nothing: there are no activations between input and output"
-    built = f"{found.compiler}, `{' '.join(found.flags)}`" if found.compiler else "not compiled: no compiler is installed"
+    built = (
+        f"{found.compiler}, `{' '.join(found.flags)}`" if found.compiler else "not compiled: no compiler is installed"
+    )
     notes = "".join(f"\n- {one}" for one in found.notes)
     return f"""\
 # {found.path} as C

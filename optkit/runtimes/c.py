@@ -88,7 +88,8 @@ def _opened(path: Path) -> tuple[Graph, Callable[..., int], object]:
     found = compiler()
     if found is None:
         raise InputError(
-            f"{path} cannot be built: this machine has no C compiler; install one (Debian: {_targets.TARGETS['c99'].package})"
+            f"{path} cannot be built: this machine has no C compiler; install {_targets.TARGETS['c99'].package} or "
+            "another"
         )
     graph, text, options = _checked(path)
     with tempfile.TemporaryDirectory(prefix="optkit-c-") as scratch:
@@ -138,8 +139,8 @@ def _checked(path: Path) -> tuple[Graph, str, dict[str, Any]]:
     unit = codegen.generate([(_PREFIX, graph)], prefer=options["prefer"], caller_arena=options["arena"] == "caller")
     if unit.text != text:
         raise InputError(
-            f"{path} is not what optkit compile makes of {path.with_suffix('.tflite').name}: it was changed, or made by "
-            "another version; only generated code is run, compile it again"
+            f"{path} is not what optkit compile makes of {path.with_suffix('.tflite').name}: it was changed, or made "
+            "by another version; only generated code is run, compile it again"
         )
     return graph, text, options
 

@@ -7,14 +7,16 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tflite_networks
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from optkit import codegen, registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KINDS = [name.replace("-", "_") for name in registry.names("codegen")]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wpedantic", "-Wshadow", "-Werror"]

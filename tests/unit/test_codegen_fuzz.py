@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from codegen_networks import COMPILER, KINDS, STRICT, Case, cases, differing
 
 from optkit import codegen
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NETWORKS = 1000
 # Functions of the whole file are parts of their callers with `speed`, which takes the compiler ten times as long.
@@ -48,7 +51,11 @@ def test_a_thousand_networks_answer_as_the_reference_kernels(tmp_path: Path) -> 
 MISTAKES = {
     "one rounding instead of two": ("conv_2d", "+ ((int32_t)1 << 30)) >> 31", ") >> 31"),
     "halves up instead of away": ("add", "(mask >> 1) + (x < 0)", "(mask >> 1)"),
-    "a dense layer that cuts": ("fully_connected", " + ((int32_t)1 << (shift - 32))) >> (shift - 31)", ") >> (shift - 31)"),
+    "a dense layer that cuts": (
+        "fully_connected",
+        " + ((int32_t)1 << (shift - 32))) >> (shift - 31)",
+        ") >> (shift - 31)",
+    ),
     "padding with zeros": ("conv_2d", ": p->fill", ": 0"),
     "padding of a depthwise layer": ("depthwise_conv_2d", "row >= 0 && ", "row >= 1 && "),
     "a mean that cuts": ("average_pool_2d", "found + count / 2", "found"),

@@ -35,6 +35,7 @@ class Builder:
         self,
         shape: tuple[int, ...],
         dtype: int = TYPES.INT8,
+        *,
         scales: list[float] | None = None,
         zeros: list[int] | None = None,
         axis: int = 0,
@@ -126,16 +127,16 @@ class Network:
             flat = values.reshape(-1)
             flat = np.append(flat, np.zeros(flat.size % 2, np.int8))
             stored = ((flat[0::2] & 15) | ((flat[1::2] & 15) << 4)).astype(np.int8)
-            weights = self.build.tensor(shape, TYPES.INT4, scales, [0] * count, axis, stored)
+            weights = self.build.tensor(shape, TYPES.INT4, scales=scales, zeros=[0] * count, axis=axis, values=stored)
         else:
-            weights = self.build.tensor(shape, TYPES.INT8, scales, [0] * count, axis, values)
+            weights = self.build.tensor(shape, TYPES.INT8, scales=scales, zeros=[0] * count, axis=axis, values=values)
         spread = 70 * bound * math.sqrt(fan_in) * 0.6
         biases = -1
         # LiteRT's convolutions must have them.
-        if axis == 0 and len(shape) == 4 or self.chance(0.8):
+        if (axis == 0 and len(shape) == 4) or self.chance(0.8):
             bias = random.integers(-int(spread), int(spread) + 1, channels).astype(np.int32)
             inner = [self.build.scale(given) * scale for scale in scales]
-            biases = self.build.tensor((channels,), TYPES.INT32, inner, [0] * count, 0, bias)
+            biases = self.build.tensor((channels,), TYPES.INT32, scales=inner, zeros=[0] * count, values=bias)
         output = self.build.scale(given) * float(np.mean(scales)) * spread / 60
         return weights, biases, self.near(output)
 
@@ -167,7 +168,9 @@ class Network:
         options.padding, options.fusedActivationFunction = padding, self.pick(_ACTIVATIONS)
         options.strideH, options.strideW, options.dilationHFactor, options.dilationWFactor = found[:4]
         made = self.activation((1, *found[4:], outputs), scale)
-        return self.build.operator(OPERATORS.CONV_2D, [given, weights, *([biases] if biases >= 0 else [])], made, options, 3)
+        return self.build.operator(
+            OPERATORS.CONV_2D, [given, weights, *([biases] if biases >= 0 else [])], made, options, 3
+        )
 
     def depthwise_conv_2d(self, given: int) -> int | None:
         shape = self.build.shape(given)
@@ -184,7 +187,9 @@ class Network:
         options.strideH, options.strideW, options.dilationHFactor, options.dilationWFactor = found[:4]
         options.depthMultiplier = times
         made = self.activation((1, *found[4:], outputs), scale)
-        return self.build.operator(OPERATORS.DEPTHWISE_CONV_2D, [given, weights, *([biases] if biases >= 0 else [])], made, options, 3)
+        return self.build.operator(
+            OPERATORS.DEPTHWISE_CONV_2D, [given, weights, *([biases] if biases >= 0 else [])], made, options, 3
+        )
 
     def fully_connected(self, given: int) -> int | None:
         shape = self.build.shape(given)
@@ -220,9 +225,7 @@ class Network:
     def average_pool_2d(self, given: int) -> int | None:
         return self._pool(given, OPERATORS.AVERAGE_POOL_2D)
 
-    def _unary(
-        self, given: int, kind: int, options: Any = None, scale: float | None = None, version: int = 2
-    ) -> int:
+    def _unary(self, given: int, kind: int, options: Any = None, scale: float | None = None, version: int = 2) -> int:
         made = self.activation(self.build.shape(given), scale or self.near(self.build.scale(given)))
         return self.build.operator(kind, [given], made, options, version)
 
@@ -298,9 +301,7 @@ class Network:
         options = schema.ConcatenationOptionsT()
         options.axis = axis if self.chance(0.5) else axis - len(shape)
         doubled = tuple(size * 2 if at == axis else size for at, size in enumerate(shape))
-        return self.build.operator(
-            OPERATORS.CONCATENATION, [given, other], self.same_as(given, doubled), options, 2
-        )
+        return self.build.operator(OPERATORS.CONCATENATION, [given, other], self.same_as(given, doubled), options, 2)
 
     def _widths(self, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
         widths = self.random.integers(0, 3, (len(shape), 2)).astype(np.int32)
@@ -310,9 +311,7 @@ class Network:
     def pad(self, given: int) -> int:
         widths, shape = self._widths(self.build.shape(given))
         listed = self.build.tensor(widths.shape, TYPES.INT32, values=widths)
-        return self.build.operator(
-            OPERATORS.PAD, [given, listed], self.same_as(given, shape), schema.PadOptionsT(), 2
-        )
+        return self.build.operator(OPERATORS.PAD, [given, listed], self.same_as(given, shape), schema.PadOptionsT(), 2)
 
     def padv2(self, given: int) -> int:
         widths, shape = self._widths(self.build.shape(given))
