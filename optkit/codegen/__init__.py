@@ -82,13 +82,16 @@ def read(data: bytes, subject: object) -> Graph:
     return graph
 
 
-def generate(graphs: Sequence[tuple[str, Graph]], *, prefer: Prefer = "ram", caller_arena: bool = False) -> Unit:
+def generate(
+    graphs: Sequence[tuple[str, Graph]], *, prefer: Prefer = "ram", caller_arena: bool = False, lanes: int = 1
+) -> Unit:
     """The C file of one network, or of several that share kernels.
 
     Args:
         graphs: What begins each network's names, and the network.
         prefer: What to be small or fast in.
         caller_arena: The function takes the memory for activations as its last argument, in place of using the stack.
+        lanes: Values that loops are written for at once, see ``_targets.lanes``.
 
     Raises:
         InputError: An operator has an option that is not covered; it is named.
@@ -97,7 +100,7 @@ def generate(graphs: Sequence[tuple[str, Graph]], *, prefer: Prefer = "ram", cal
     constants_text, functions, plans, all_steps = [], [], [], []
     weight_bytes = other_bytes = 0
     for prefix, graph in graphs:
-        constants = Constants(prefix, prefer)
+        constants = Constants(prefix, prefer, lanes)
         steps = [covered[node.kind].lower(node, graph, constants) for node in graph.nodes]
         found = _plan.plan(graph, steps, prefer)
         constants_text += constants.lines

@@ -52,6 +52,44 @@ KERNEL void {name}(const pool_t *p, const int8_t *x, int first, int y, int8_t *o
 """
 
 
+# As above, with channels in the innermost loop: compilers take many at once.
+_LANES = """\
+KERNEL void {name}_lanes(const pool_t *p, const int8_t *x, int first, int y, int8_t *out)
+{{
+    const int top = y * p->sh - p->top;
+    const int i_from = top < 0 ? 0 : top, i_to = top + p->kh < p->h ? top + p->kh : p->h;
+    int column;
+    for (column = 0; column < p->out_w; column++) {{
+        const int left = column * p->sw - p->left;
+        const int j_from = left < 0 ? 0 : left, j_to = left + p->kw < p->w ? left + p->kw : p->w;
+        int i, c;
+        for (c = 0; c < p->c; c++) {{
+            out[c] = -128;
+        }}
+        for (i = i_from; i < i_to; i++) {{
+            int j;
+            for (j = j_from; j < j_to; j++) {{
+                const int8_t *at = x + ((i - first) * p->w + j) * p->c;
+                for (c = 0; c < p->c; c++) {{
+                    out[c] = at[c] > out[c] ? at[c] : out[c];
+                }}
+            }}
+        }}
+        for (c = 0; c < p->c; c++) {{
+            out[c] = out[c] < p->low ? p->low : out[c];
+            out[c] = out[c] > p->high ? p->high : out[c];
+        }}
+        out += p->c;
+    }}
+}}
+"""
+
+
+def highest_lanes(name: str) -> Kernel:
+    """Maximum pooling for machines with wide registers."""
+    return Kernel(f"{name}_lanes", _LANES.format(name=name), (_TYPE,))
+
+
 def kernel(name: str, start: str, take: str, finish: str = "") -> Kernel:
     """A pooling kernel: how a value is taken into ``found``, and what is done with it in the end."""
     return Kernel(name, _TEXT.format(name=name, start=start, take=take, finish=finish), (_TYPE, _kernels.CLAMP))

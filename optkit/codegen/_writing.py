@@ -79,12 +79,14 @@ class Constants:
     Attributes:
         prefix: Begins every name.
         prefer: What the code is to be small or fast in.
+        lanes: Values that loops are written for at once, 1 for small machines.
         weight_bytes: Of arrays that are weights.
         other_bytes: Of all other arrays, and an estimate of the records' (four bytes for a pointer).
     """
 
     prefix: str
     prefer: Prefer
+    lanes: int = 1
     lines: list[str] = field(default_factory=list)
     weight_bytes: int = 0
     other_bytes: int = 0

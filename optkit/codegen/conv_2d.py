@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optkit.codegen import _kernels, _windows
+from optkit.codegen import _kernels, _lanes, _windows
 from optkit.codegen._writing import Constants, Kernel, Rows, Step, comment
 from optkit.errors import InputError
 
@@ -112,6 +112,11 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     bias = _kernels.bias_of(node, graph, 2, outputs)
     values = filters.values if filters.values is not None else np.zeros(0)
     weights = values.reshape(outputs, -1)
+    dilated = found.rows.gap > 1 or found.columns.gap > 1
+    vectors = constants.lanes > 1 and groups == 1 and not dilated and filters.dtype == "int8"
+    vectors = vectors and _lanes.fits(multipliers)
+    if vectors:
+        weights = _lanes.filled(weights, constants.lanes)
     each = outputs // groups
     records = [
         _kernels.dense_fields(
@@ -126,9 +131,19 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
         for at in range(0, outputs, each)
     ]
     label, dense = comment(made.name), _kernels.dense_kernel(filters)
-    dilated = found.rows.gap > 1 or found.columns.gap > 1
     patch, macs = height * width * depth, made.count * height * width * depth
     weight_bytes = weights.size if filters.dtype == "int8" else (weights.size + 1) // 2
+    if vectors:
+        fields = {"dense": records[0], **_windows.fields(found), "out_c": outputs, "fill": given.zero_point}
+        name = constants.record("conv_t", fields, label, _BYTES)
+        total = constants.array(_lanes.totals(weights), f"{label}: totals")
+        call = (
+            f"{{ lane_t patches[{found.columns.outputs * weights.shape[1]}]; "
+            f"int32_t sum[{found.columns.outputs * outputs}]; "
+            f"conv_lanes({name}, {{in0}}, {{first}}, {{y}}, {{out}}, patches, sum, {total}); }}"
+        )
+        kernels = (_TYPE, _lanes.CONV)
+        return Step(node, (given.index,), call, kernels, found.depends, weights=weight_bytes, macs=macs)
     plain = (found.rows.stride, found.columns.stride) == (1, 1) and not found.rows.padded and not found.columns.padded
     if groups == 1 and (height, width) == (1, 1) and plain:
         kernel = _kernel("pointwise", _POINTWISE, dense, (dense,))

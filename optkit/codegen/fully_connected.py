@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optkit.codegen import _kernels
+from optkit.codegen import _kernels, _lanes
 from optkit.codegen._rounding import once
 from optkit.codegen._writing import Constants, Step, comment
 from optkit.errors import InputError
@@ -39,19 +39,33 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     factors = _factors(node, graph, filters)
     folded = bias - given.zero_point * weights.astype(np.int64).sum(axis=1)
     multipliers, wide = once(factors, _kernels.worst_sums(weights, folded), made.zero_point, node)
+    vectors = constants.lanes > 1 and filters.dtype == "int8" and not wide
+    if vectors:
+        weights = _lanes.filled(weights, constants.lanes)
     record = _kernels.dense_fields(
         node, graph, constants, weights=weights, multipliers=multipliers, filters=filters, bias=bias, wide=wide
     )
     kernel, label = _kernels.dense_kernel(filters, wide=wide), comment(made.name)
     name = constants.record("dense_wide_t" if wide else "dense_t", record, label, 24)
-    calls = [f"{kernel.name}({name}, {{in0}}{_at(row * depth)}, {{out}}{_at(row * outputs)});" for row in range(batch)]
+    if vectors:
+        kernel = _lanes.DENSE
+    behind = ""
+    if vectors:
+        behind = f", {depth}, wide, sum, {constants.array(_lanes.totals(weights), f'{label}: totals')}"
+    calls = [
+        f"{kernel.name}({name}, {{in0}}{_at(row * depth)}, {{out}}{_at(row * outputs)}{behind});"
+        for row in range(batch)
+    ]
+    text = " ".join(calls)
+    if vectors:
+        text = f"{{ lane_t wide[{weights.shape[1]}]; int32_t sum[{outputs}]; {text} }}"
     return Step(
         node,
         (given.index,),
-        " ".join(calls),
+        text,
         (kernel,),
         weights=_kernels.packed(weights, filters.dtype).size,
-        macs=batch * weights.size,
+        macs=batch * outputs * depth,
     )
 
 

@@ -17,8 +17,10 @@ VERSIONS = (1, 3)
 IGNORED: tuple[int, ...] = ()
 
 _KERNEL = _pooling.kernel("max_pool", "-128", "found = value > found ? value : found;")
+_WIDE = _pooling.highest_lanes("max_pool")
 
 
 def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     """The operator as C. See :mod:`optkit.codegen`."""
-    return _pooling.lower(node, graph, constants, _KERNEL)
+    used = _WIDE if constants.lanes > 1 else _KERNEL
+    return _pooling.lower(node, graph, constants, used)

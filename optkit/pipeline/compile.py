@@ -147,7 +147,12 @@ def _generated(graph: Graph, options: Options, work: Path) -> _Made:
     limited = options.flash is not None or options.ram is not None
     tried = (options.prefer,) if options.prefer else _TRIED if limited else _TRIED[:1]
     for number, prefer in enumerate(tried):
-        unit = codegen.generate([(_PREFIX, graph)], prefer=prefer, caller_arena=options.caller_arena)
+        unit = codegen.generate(
+            [(_PREFIX, graph)],
+            prefer=prefer,
+            caller_arena=options.caller_arena,
+            lanes=_targets.lanes(options.target, prefer),
+        )
         source = work / f"{_PREFIX}-{prefer}.c"
         source.write_text(unit.text, encoding="utf-8")
         counted = footprint.measure(source, options.target, prefer, f"{_PREFIX}_invoke")

@@ -130,13 +130,19 @@ def _checked(path: Path) -> tuple[Graph, str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8")
         told = json.loads(path.with_name("compile.json").read_text(encoding="utf-8"))
-        options = {"prefer": told["prefer"], "arena": told["arena"], "arena_bytes": told["bytes"]["arena_bytes"]}
+        options = {name: told[name] for name in ("target", "prefer", "arena")}
+        options["arena_bytes"] = told["bytes"]["arena_bytes"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"expected a folder of optkit compile around {path}: {error}; compile it again") from error
     if options["prefer"] not in codegen.PREFERENCES:
         raise InputError(f"expected a folder of optkit compile around {path}; compile it again")
     graph = codegen.read(content, path)
-    unit = codegen.generate([(_PREFIX, graph)], prefer=options["prefer"], caller_arena=options["arena"] == "caller")
+    unit = codegen.generate(
+        [(_PREFIX, graph)],
+        prefer=options["prefer"],
+        caller_arena=options["arena"] == "caller",
+        lanes=_targets.lanes(options["target"], options["prefer"]),
+    )
     if unit.text != text:
         raise InputError(
             f"{path} is not what optkit compile makes of {path.with_suffix('.tflite').name}: it was changed, or made "

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 KINDS = [name.replace("-", "_") for name in registry.names("codegen")]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wpedantic", "-Wshadow", "-Werror"]
+# As `speed`, for machines with wide registers.
+LANES = "lanes"
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 
 
@@ -87,14 +89,16 @@ def differing(
     """Networks whose C answers otherwise than LiteRT, each with its operators.
 
     Args:
-        groups: Networks that share a C file, and what the file is to prefer.
+        groups: Networks that share a C file, and what the file is to prefer, or `LANES`.
         folder: For the files.
         flags: For the compiler.
         change: Takes and returns the text of a file, to break it on purpose.
     """
     waiting = []
     for number, (group, prefer) in enumerate(groups):
-        unit = codegen.generate([(case.name, case.graph) for case in group], prefer=prefer)
+        lanes = 32 if prefer == LANES else 1
+        preferred: Any = "speed" if prefer == LANES else prefer
+        unit = codegen.generate([(case.name, case.graph) for case in group], prefer=preferred, lanes=lanes)
         source = folder / f"group{number}.c"
         # Each function is declared where it is defined, which -Wmissing-prototypes is not asked about.
         source.write_text(unit.text if change is None else change(unit.text))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from codegen_networks import COMPILER, KINDS, STRICT, Case, cases, differing
+from codegen_networks import COMPILER, KINDS, LANES, STRICT, Case, cases, differing
 
 from optkit import codegen
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NETWORKS = 1000
 # Functions of the whole file are parts of their callers with `speed`, which takes the compiler ten times as long.
-SPEED, FLASH = 40, 360
+SPEED, WIDE, FLASH = 20, 100, 300
 # Weighted towards what takes part in streaming.
 MIXED = [*KINDS, *["conv_2d", "depthwise_conv_2d", "max_pool_2d", "average_pool_2d"] * 2]
 
@@ -34,12 +34,13 @@ def test_a_thousand_networks_answer_as_the_reference_kernels(tmp_path: Path) -> 
     assert {kind for case in found for kind in case.kinds} == set(KINDS)
     groups = [
         *_groups(found[:SPEED], "speed", 20),
-        *_groups(found[SPEED : SPEED + FLASH], "flash", 90),
-        *_groups(found[SPEED + FLASH :], "ram", 100),
+        *_groups(found[SPEED : SPEED + WIDE], LANES, 20),
+        *_groups(found[SPEED + WIDE : SPEED + WIDE + FLASH], "flash", 100),
+        *_groups(found[SPEED + WIDE + FLASH :], "ram", 100),
     ]
     streamed = 0
-    for group, prefer in groups:
-        plans = codegen.generate([(case.name, case.graph) for case in group], prefer=prefer).plans
+    for group in (group for group, prefer in groups if prefer == "ram"):
+        plans = codegen.generate([(case.name, case.graph) for case in group], prefer="ram").plans
         streamed += sum(any(len(stage) > 1 for stage in plan.stages) for plan in plans)
     assert streamed > NETWORKS * 0.05
     assert differing(groups, tmp_path) == []
@@ -90,15 +91,23 @@ def test_a_mistake_in_a_kernel_is_noticed(tmp_path: Path, mistake: str) -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("flags", [("-O3", "-march=native"), ("-O3",)])
+def test_vectors_of_this_machine_answer_the_same(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    found = cases(6, 24, ["conv_2d", "max_pool_2d", "fully_connected", "reshape"])
+    assert differing([(found, LANES)], tmp_path, flags=flags) == []
+
+
+@needs_compiler
 @pytest.mark.slow
 def test_nothing_is_found_by_the_sanitizers(tmp_path: Path) -> None:
     found = [case for case in cases(5, 120, MIXED) if all(one.dtype == np.int8 for one in case.feeds[0])]
     found = [case for case in found if len(case.answers[0]) == 1 and case.answers[0][0].dtype == np.int8]
     assert len(found) > 40
-    half = len(found) // 2
-    for prefer, group in (("ram", found[:half]), ("flash", found[half:])):
+    for prefer, group in (("ram", found[:25]), ("flash", found[25:40]), ("speed", found[40:48])):
         source = tmp_path / f"{prefer}.c"
-        text = codegen.generate([(case.name, case.graph) for case in group], prefer=prefer).text
+        text = codegen.generate(
+            [(case.name, case.graph) for case in group], prefer=prefer, lanes=32 if prefer == "speed" else 1
+        ).text
         source.write_text(f"#include <stdio.h>\n#include <string.h>\n{text}\n{_main(group)}")
         program = source.with_suffix("")
         command = [str(COMPILER), *STRICT, "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
