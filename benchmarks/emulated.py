@@ -135,15 +135,21 @@ def _file(file: Path, folder: Path) -> dict[str, Any]:
         if shutil.which(machine.compiler) is None or shutil.which(machine.emulator[0]) is None:
             record["runs"].append({"machine": name, "skipped": f"no {machine.compiler} or {machine.emulator[0]}"})
             continue
-        record["runs"] += [_emulated(file, folder, name, machine, way) for way in machine.ways]
+        record["runs"] += [emulated(file, folder, name, machine, way) for way in machine.ways]
     return record
 
 
-def _emulated(file: Path, folder: Path, name: str, machine: Machine, way: str) -> dict[str, Any]:
+def before_build(out: Path) -> None:
+    """Called with the folder of C before it is built: where a test spoils it."""
+
+
+def emulated(file: Path, folder: Path, name: str, machine: Machine, way: str) -> dict[str, Any]:
+    """Compile, build and run a file on one machine; what came out."""
     out = folder / f"{file.stem}-{machine.target}-{way}"
     options = f"--target {machine.target} --prefer {way} --vectors {VECTORS}"
     command = [*OPTKIT, "compile", str(file), "--out", str(out), *options.split()]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    before_build(out)
     told = json.loads((out / "compile.json").read_text(encoding="utf-8"))
     program, model = out / "firmware.elf", out / "model.o"
     flags = [flag for flag in told["flags"] if not flag.startswith(("-mcpu", "-march"))]

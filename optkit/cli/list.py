@@ -9,13 +9,13 @@ import click
 
 from optkit import registry
 
-KINDS = ("techniques", "exporters", "runtimes", "baselines", "data")
+KINDS = ("techniques", "exporters", "runtimes", "baselines", "data", "codegen")
 
 
 @click.command(name="list")
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
 def command(kinds: tuple[str, ...]) -> None:
-    """Show every technique, exporter, runtime, baseline and data set with its summary and source."""
+    """Show every technique, exporter, runtime, baseline, data set and operator of the code generator."""
     for kind in kinds or KINDS:
         click.secho(kind.upper(), bold=True)
         for name in registry.names(kind):

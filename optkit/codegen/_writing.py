@@ -98,7 +98,9 @@ class Constants:
         key = ("array", c_type, values.tobytes())
         if key not in self._names:
             self._names[key] = name = f"{self.prefix}_{len(self._names)}"
-            flat = [_literal(int(one)) for one in values.reshape(-1)]
+            # Most values are among a few hundred, and there can be millions.
+            known = {one: _literal(one) for one in np.unique(values).tolist()}
+            flat = [known[one] for one in values.reshape(-1).tolist()]
             rows = [", ".join(flat[at : at + _PER_LINE]) for at in range(0, len(flat), _PER_LINE)]
             body = ",\n    ".join(rows)
             self.lines.append(f"/* {comment} */\nstatic const {c_type} {name}[{len(flat)}] = {{\n    {body}\n}};")
