@@ -85,7 +85,7 @@ def compile_file(path: Path, out: Path, options: Options) -> Compiling:
         _write(folder, graph, made, options, (feeds, answers))
         (folder / "model.tflite").write_bytes(content)
         different = len({b"".join(one.tobytes() for one in answer) for answer in answers})
-        tested = _tested(folder, work, options.vectors, different)
+        tested = _tested(folder, work / f"{_PREFIX}-{made.prefer}-c99.o", options.vectors, different)
         record = _record(path, out, graph, made, options=options, tested=tested)
         (folder / "report.md").write_text(compiling.page(record), encoding="utf-8")
         (folder / _MARK).write_bytes(compiling.to_json(record))
@@ -197,7 +197,7 @@ def _write(
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def _tested(folder: Path, work: Path, vectors: int, different: int) -> str:
+def _tested(folder: Path, built: Path, vectors: int, different: int) -> str:
     """Build and run the self-test on this machine, where it has a compiler.
 
     Raises:
@@ -206,14 +206,16 @@ def _tested(folder: Path, work: Path, vectors: int, different: int) -> str:
     compiler = footprint.compiler_for("c99")
     if compiler is None:
         return f"The self-test was not run: this machine has no C compiler (install {_targets.TARGETS['c99'].package})."
-    program = work / "self_test"
-    command = [compiler, "-std=c99", "-O1", *footprint.WARNINGS, str(folder / "main.c"), str(folder / "model.c")]
+    program = built.with_name("self_test")
+    # What was compiled to be counted is run, where it is for this machine.
+    network = built if built.is_file() else folder / f"{_PREFIX}.c"
+    command = [compiler, "-std=c99", "-O1", *footprint.WARNINGS, f"-I{folder}", str(folder / "main.c"), str(network)]
     try:
-        built = subprocess.run(
+        linked = subprocess.run(
             [*command, "-o", str(program)], capture_output=True, text=True, timeout=_SECONDS, check=False
         )
-        if built.returncode or built.stderr:
-            raise InputError(f"{compiler} does not take the generated code: {' '.join(built.stderr.split())[:500]}")
+        if linked.returncode or linked.stderr:
+            raise InputError(f"{compiler} does not take the generated code: {' '.join(linked.stderr.split())[:500]}")
         done = subprocess.run([str(program)], capture_output=True, text=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InputError(f"the self-test cannot be run: {error}") from error

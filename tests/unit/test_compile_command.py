@@ -98,7 +98,9 @@ def test_a_complete_folder_is_written(
     assert "8 of 8 random inputs" in shown
     assert {one.name for one in out.iterdir()} == FILES
     told = json.loads((out / "compile.json").read_text())
-    assert told["bytes"]["weight_bytes"] == 9 * 6 + 9 * 6 * 6
+    # For the wide registers of this machine rows of weights are filled up to a multiple of 32.
+    rows = (32, 64) if prefer == "speed" else (9, 9 * 6)
+    assert told["bytes"]["weight_bytes"] == sum(rows) * 6
     assert told["bytes"]["flash_bytes"] > told["bytes"]["weight_bytes"]
     streamed = any(", " in stage for stage in told["stages"])
     assert streamed == (prefer == "ram")
