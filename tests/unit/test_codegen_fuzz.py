@@ -71,6 +71,8 @@ MISTAKES = {
     "a wrong border": ("pad", ": fill", ": 0"),
     "a difference with the wrong sign": ("sub", ") - scale(", ") + scale("),
     "a product without a zero point": ("mul", "right = b[i] - p->zero_b", "right = b[i]"),
+    "a factor for all signs": ("prelu", "left >= 0 ?", "left >= -1 ?"),
+    "a table read in reverse": ("hard_swish", "(uint8_t)x[i]", "(uint8_t)~x[i]"),
     "a real value that is cut": ("quantize", "(rest >= 0.5F)", "(rest >= 0.6F)"),
     "a real value without a zero point": ("dequantize", "(float)(x[i] - zero)", "(float)(x[i] - 1 - zero)"),
 }

@@ -243,6 +243,20 @@ class Network:
         options.alpha = self.pick([0.0, 0.01, 0.2, 0.3, 1.5])
         return self._unary(given, OPERATORS.LEAKY_RELU, options)
 
+    def hard_swish(self, given: int) -> int:
+        scale = self.build.scale(given) * float(self.random.uniform(0.2, 1.5))
+        return self._unary(given, OPERATORS.HARD_SWISH, None, max(scale, self.build.scale(given) / 100), version=1)
+
+    def prelu(self, given: int) -> int | None:
+        shape = self.build.shape(given)
+        if len(shape) > 4:
+            return None
+        kept = tuple(size if self.chance(0.6) else 1 for size in shape[1:])
+        values = self.random.integers(-128, 128, kept).astype(np.int8)
+        factors = self.build.tensor(kept, scales=[0.005], zeros=[self.number(-128, 127)], values=values)
+        made = self.activation(shape, self.near(self.build.scale(given)))
+        return self.build.operator(OPERATORS.PRELU, [given, factors], made)
+
     def tanh(self, given: int) -> int:
         return self._unary(given, OPERATORS.TANH, None, float(self.random.uniform(1, 2) / 128))
 
