@@ -158,7 +158,8 @@ def filled(weights: np.ndarray, lanes: int) -> np.ndarray:
 
 def totals(weights: np.ndarray) -> np.ndarray:
     """The sum of each row of weights int8 [n, k], int32 [n]."""
-    return weights.sum(axis=1, dtype=np.int32)
+    found: np.ndarray = weights.sum(axis=1, dtype=np.int32)
+    return found
 
 
 def fits(multipliers: list[Multiplier]) -> bool:

@@ -59,7 +59,8 @@ def feed(opened: Any, random: np.random.Generator) -> tuple[np.ndarray, ...]:
         if dtype == np.float32:
             made.append(random.normal(0, 3, shape).astype(np.float32))
         else:
-            made.append(random.integers(-128, 128, shape).astype(dtype))
+            limits = np.iinfo(dtype)
+            made.append(random.integers(limits.min, limits.max + 1, shape).astype(dtype))
     return tuple(made)
 
 

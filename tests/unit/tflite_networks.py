@@ -402,6 +402,11 @@ def network(random: np.random.Generator, kinds: list[str]) -> tuple[bytes, list[
         start = grown.build.tensor(shape, TYPES.FLOAT32)
         grown.build.operator(OPERATORS.QUANTIZE, [start], given, schema.QuantizeOptionsT(), 1)
         used.append("quantize")
+    elif grown.chance(0.1):
+        scale, zero = grown.build.scale(given), grown.build.zero(given) + 128
+        start = grown.build.tensor(shape, TYPES.UINT8, scales=[scale], zeros=[zero])
+        grown.build.operator(OPERATORS.QUANTIZE, [start], given, schema.QuantizeOptionsT(), 2)
+        used.append("quantize")
     current, outputs = given, []
     for _ in range(grown.number(1, 6)):
         for kind in [grown.pick(inner) for _ in range(20)]:
@@ -422,5 +427,11 @@ def network(random: np.random.Generator, kinds: list[str]) -> tuple[bytes, list[
         grown.build.operator(OPERATORS.DEQUANTIZE, [current], made, schema.DequantizeOptionsT(), 2)
         current = made
         used.append("dequantize")
+    elif grown.chance(0.1):
+        scale, zero = grown.near(grown.build.scale(current)), grown.number(0, 255)
+        made = grown.build.tensor(grown.build.shape(current), TYPES.UINT8, scales=[scale], zeros=[zero])
+        grown.build.operator(OPERATORS.QUANTIZE, [current], made, schema.QuantizeOptionsT(), 2)
+        current = made
+        used.append("quantize")
     outputs = [*dict.fromkeys([*outputs[:1], current])]
     return grown.build.finish([start], outputs), used
