@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "bundle": ("SUMMARY", "SOURCE", "FORMATS", "refuse", "write", "prove"),
     "slimming": ("SUMMARY", "SOURCE", "FORMAT", "KEEPS", "slim"),
     "engines": ("SUMMARY", "SOURCE", "OPTIONS", "open_engine"),
+    "codegen": ("SUMMARY", "SOURCE", "KIND", "VERSIONS", "IGNORED", "lower"),
 }
 
 

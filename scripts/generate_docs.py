@@ -167,6 +167,35 @@ def headline() -> str:
     )
 
 
+def operators() -> str:
+    """Markdown table of the operators that code is generated for."""
+    rows = ["| operator | versions | what is covered |", "|---|---|---|"]
+    for name in registry.names("codegen"):
+        module = registry.load("codegen", name)
+        least, greatest = module.VERSIONS
+        rows.append(f"| `{module.KIND}` | {least}–{greatest} | {module.SUMMARY} |")
+    return "\n".join(rows) + "\n"
+
+
+def emulated() -> str:
+    """Markdown table of generated C on emulated machines, from the committed run."""
+    result = json.loads((RESULTS / "emulated.json").read_text(encoding="utf-8"))
+    rows = [
+        "| file | bytes | machine | `--prefer` | flash | RAM with stack | instructions | each MAC | right |",
+        "|---|--:|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for name, record in result["records"].items():
+        for one in record["runs"]:
+            if "skipped" not in one:
+                each = one["instructions"] / one["macs"]
+                rows.append(
+                    f"| `{name}` | {record['file_bytes']:,} | {one['machine']} | `{one['prefer']}` | "
+                    f"{one['flash_bytes']:,} | {one['ram_bytes']:,} | {one['instructions']:,} | {each:.1f} | "
+                    f"{one['right']} of {one['of']} |"
+                )
+    return "\n".join(rows) + "\n"
+
+
 def _promises(benchmarks: tuple[str, ...]) -> str:
     """Markdown table of figures with what was promised."""
     rows = ["| `scripts/bench` | figure | measured | promised |", "|---|---|--:|--:|"]
@@ -228,6 +257,8 @@ SECTIONS = {
     "slim": slim,
     "front": front,
     "headline": headline,
+    "operators": operators,
+    "emulated": emulated,
     "peers": peers,
     "lessons": lessons,
     "standard": standard,

@@ -9,13 +9,13 @@ import click
 
 from optkit import registry
 
-KINDS = ("techniques", "exporters", "runtimes", "bundle", "baselines", "data", "engines")
+KINDS = ("techniques", "exporters", "runtimes", "bundle", "codegen", "baselines", "data", "engines")
 
 
 @click.command(name="list")
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
 def command(kinds: tuple[str, ...]) -> None:
-    """Show every technique, exporter, runtime, target, baseline, data set and engine with its summary and source."""
+    """Show every technique, exporter, runtime, target, operator of plain C, baseline, data set and engine."""
     for kind in kinds or KINDS:
         click.secho(kind.upper(), bold=True)
         for name in registry.names(kind):

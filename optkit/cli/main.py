@@ -24,7 +24,8 @@ COMMANDS = {
     "diff": "Find the images that two model files answer differently, and the first layer where they part.",
     "slim": "Make a smaller copy of a finished .tflite or .onnx file, proven to answer the same bit for bit.",
     "bundle": "Pack a model for a device: Linux, microcontroller, …, with a self-test that runs there.",
-    "list": "Show every technique, exporter, runtime, target, baseline, data set and engine with its source.",
+    "compile": "Turn a quantized .tflite file into plain C99, bit-exact, for the smallest microcontrollers.",
+    "list": "Show every technique, exporter, runtime, target, operator of plain C, baseline, data set and engine.",
 }
 
 

@@ -116,6 +116,16 @@ def _size(words: str, formats: Sequence[str]) -> Limit:
     return Limit("size", words.strip(), limit, "bytes", "bytes of the file")
 
 
+def size_bytes(option: str, words: str) -> int:
+    """A size as whole bytes, such as ``8KiB``.
+
+    Raises:
+        InputError: It is none, it has no unit or another, or it is not over 0.
+    """
+    number, unit = amount(option, words, BYTES, "8KiB (8,192 bytes)")
+    return int(number * BYTES[unit])
+
+
 def _latency(words: str, threads: int) -> Limit:
     number, unit = amount("--max-latency", words, MICROSECONDS, "100us")
     limit = number * MICROSECONDS[unit]
