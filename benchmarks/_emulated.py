@@ -85,7 +85,7 @@ def _download(folder: Path) -> list[Path]:
     for name in ("etc/apt.conf.d", "etc/preferences.d", "state/lists/partial", "cache/archives/partial", "packages"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "status").touch()
-    line = f"deb [arch=amd64,arm64 signed-by={_KEYRING}] http://deb.debian.org/debian {SUITE} main\n"
+    line = f"deb [arch=amd64,arm64 signed-by={_KEYRING}] {_mirror()} {SUITE} main\n"
     (folder / "etc" / "sources.list").write_text(line, encoding="utf-8")
     settings = {
         "Dir::Etc::sourcelist": folder / "etc" / "sources.list",
@@ -107,6 +107,20 @@ def _download(folder: Path) -> list[Path]:
             stdout=subprocess.DEVNULL,
         )
     return sorted((folder / "packages").glob("*.deb"))
+
+
+def _mirror() -> str:
+    """Where this machine gets Debian's packages from; every mirror has all of its suites."""
+    listed = subprocess.run(
+        ["/usr/bin/apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Component: main"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = [one for one in listed.stdout.split() if "security" not in one]
+    if not found:
+        raise SystemExit("apt has no source of Debian's own packages: run apt-get update on a Debian machine first")
+    return found[0]
 
 
 def _install(folder: Path, requirements: list[str]) -> None:
