@@ -52,14 +52,12 @@ def seen(servers: Servers, small_disk: Path, small_run: tuple[Path, Result]) -> 
     assert result.returncode == 0, result.stderr
     # sshd's child is the parent of the entry: the connection goes with it.
     lose = 'case "$SSH_ORIGINAL_COMMAND" in *selftest.py*) kill -9 $PPID; sleep 5 ;; esac'
-    hang = 'case "$SSH_ORIGINAL_COMMAND" in *selftest.py*) sleep 300 ;; esac'
     devices = {
         "good": servers.start(),
         "lost": servers.start(before=lose),
         "wrong key": servers.start(known="other"),
         "no python": servers.start(python=False),
         "full disk": servers.start(home=small_disk),
-        "slow": servers.start(before=hang),
         "nobody": "ssh://127.0.0.1:1",
         "another good one": servers.start(),
     }
@@ -70,7 +68,7 @@ def seen(servers: Servers, small_disk: Path, small_run: tuple[Path, Result]) -> 
             [run / "artifacts" / FILE, run / "artifacts" / "fp32.onnx"],
             addresses(list(devices.values())),
             given=Given(),
-            wish=Wish(PYTHON, seconds=90.0, max_time=1.0, watch=True),
+            wish=Wish(PYTHON, seconds=300.0, max_time=1.0, watch=True),
         )
     finally:
         os.environ["PATH"] = before
@@ -99,7 +97,6 @@ def test_a_device_that_works_has_a_report_of_its_own(seen: dict[str, Seen], name
         ("wrong key", "its host key is not the known one"),
         ("no python", f"expected Python 3.11 or later as {PYTHON}, found none"),
         ("full disk", "failed while sending the bundles: its disk is full"),
-        ("slow", "its time limit of 90 s is over"),
         ("nobody", "nothing listens at that port"),
     ],
 )
@@ -108,6 +105,17 @@ def test_a_device_that_drops_out_is_named_with_the_reason(seen: dict[str, Seen],
     assert words in seen[name].failure
     assert str(seen[name].where) in seen[name].failure
     assert "\n" not in seen[name].failure
+
+
+def test_a_device_has_its_time(
+    servers: Servers, small_run: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = small_run
+    monkeypatch.setenv("PATH", f"{servers.path}{os.pathsep}{os.environ['PATH']}")
+    where = addresses([servers.start(before='case "$SSH_ORIGINAL_COMMAND" in *selftest.py*) sleep 300 ;; esac')])
+    (found,) = measure([run / "artifacts" / FILE], where, given=Given(), wish=Wish(PYTHON, seconds=6.0))
+    assert found.report is None
+    assert "its time limit of 6 s is over" in found.failure
 
 
 def test_nothing_is_left_on_a_device(seen: dict[str, Seen], servers: Servers, small_disk: Path) -> None:
