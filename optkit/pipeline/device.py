@@ -171,7 +171,7 @@ class Device:
             if free is None or free > needed:
                 raise
             raise DeviceLostError(
-                f"{self.where}: failed while {what}: its disk is full: {free:,} bytes are free, {needed:,} are to be sent"
+                f"{self.where}: failed while {what}: its disk is full: {free:,} bytes are free, {needed:,} are to come"
             ) from error
 
     def _free_bytes(self) -> int | None:
