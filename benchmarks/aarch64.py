@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FILES = ("fp32.tflite", "int8.tflite", "fp32.onnx", "int8.onnx")
 # Promised: integers bit for bit (reference kernels), floats within this, every answer the same.
 FLOAT_LIMIT = 1e-5
-_SECONDS = 900.0
+_SECONDS = 3600.0
 
 
 def run(results: Path, parts: list[str]) -> list[str]:
@@ -34,7 +34,7 @@ def run(results: Path, parts: list[str]) -> list[str]:
         for name, bundle in bundles.items():
             made, told[name] = _tested(machine, name, bundle)
             figures += made
-    more = {"emulator": machine.packages, "reports": told, "times": "emulated: never compared"}
+    more = {"emulator": machine.packages, "reports": told, "times": "none: an emulator's say nothing about a device"}
     return write(results, "aarch64", figures, more)
 
 
@@ -45,9 +45,9 @@ def _bundled(source: Path, out: Path) -> Path:
 
 
 def _tested(machine: Machine, name: str, bundle: Path) -> tuple[list[Figure], dict[str, Any]]:
-    """The self-test of one bundle there, in one process."""
+    """The self-test of one bundle there, without timing: it starts no other process."""
     report_file = bundle / "report.json"
-    options = ("--one-process", "--emulated", "--out", str(report_file))
+    options = ("--no-timing", "--emulated", "--out", str(report_file))
     done = machine.run(str(bundle / "selftest.py"), *options, seconds=_SECONDS)
     if not report_file.is_file():
         raise SystemExit(f"{name}: the self-test wrote no report: {done.stderr[-500:]}")
@@ -78,5 +78,4 @@ def _tested(machine: Machine, name: str, bundle: Path) -> tuple[list[Figure], di
         "packages": environment["packages"],
         "sha256": variant["sha256"],
         "warnings": report["warnings"],
-        "p50_us_emulated": variant["latency"]["p50_us"],
     }

@@ -134,7 +134,7 @@ def _elsewhere(files: tuple[Path, ...], devices: tuple[str, ...], options: dict[
         raise InputError(f"--device-time expects seconds over 0 and at most a day, found {seconds:g}")
     threads = _numbers("--threads", options["threads"])[0]
     given = Given(options["data"], preprocessing.declared(options), options["target"])
-    wish = Wish(python, seconds, watch=watch, threads=threads)
+    wish = Wish(python, seconds, watch=watch, threads=threads, max_time=options["max_time"])
     with Console(stderr=True).status("Reading") as status:
         return measure(
             files, addresses(devices), given=given, wish=wish, on_step=lambda words: status.update(words.capitalize())

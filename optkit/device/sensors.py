@@ -24,8 +24,8 @@ def reading(system: Path = SYSTEM, meminfo: Path = MEMINFO) -> dict[str, float |
         meminfo: The kernel's account of memory.
 
     Returns:
-        ``temperature_c``, of the hottest zone; ``clock_mhz``, of the slowest core; ``clock_limit_mhz``, what it may have
-        now; ``throttle_count``, how often the processor says that it has slowed itself;
+        ``temperature_c``, of the hottest zone; ``clock_mhz``, of the slowest core; ``clock_limit_mhz``, what it may
+        have now; ``throttle_count``, how often the processor says that it has slowed itself;
         ``memory_available_bytes``.
     """
     cores = "devices/system/cpu/cpu[0-9]*"

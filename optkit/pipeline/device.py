@@ -162,7 +162,26 @@ class Device:
         Raises:
             DeviceLostError: It failed.
         """
-        self._called(what, [*self._copy(), "-r", "--", str(folder), f"{self._remote()}/{name}"], (0,))
+        try:
+            self._called(what, [*self._copy(), "-r", "--", str(folder), f"{self._remote()}/{name}"], (0,))
+        except DeviceLostError as error:
+            # scp says no more than that it failed.
+            needed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            free = self._free_bytes()
+            if free is None or free > needed:
+                raise
+            raise DeviceLostError(
+                f"{self.where}: failed while {what}: its disk is full: {free:,} bytes are free, {needed:,} are to come"
+            ) from error
+
+    def _free_bytes(self) -> int | None:
+        """What is free where our folder is; ``None`` where the device does not tell."""
+        try:
+            told = self.run("looking for room", f"df -Pk {self.folder}").stdout.split()
+        except DeviceLostError:
+            return None
+        # The heading has seven words, of a line the fourth is what is free.
+        return int(told[-3]) * 1024 if len(told) > 6 and told[-3].isdigit() else None
 
     def fetch(self, what: str, name: str, file: Path) -> None:
         """Copy ``name`` in our folder to a local file.

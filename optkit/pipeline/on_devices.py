@@ -40,12 +40,14 @@ class Wish(NamedTuple):
         seconds: Its time limit.
         watch: Whether temperature, clock and memory are noted.
         threads: Of the runtime.
+        max_time: Seconds after which no fourth or later process of a file starts.
     """
 
     python: str | None = None
     seconds: float = 600.0
     watch: bool = False
     threads: int = 1
+    max_time: float = 30.0
 
 
 class Seen(NamedTuple):
@@ -164,7 +166,8 @@ def _tested(device: Device, number: int, python: str, wish: Wish, file: Path) ->
     """
     place = f"{device.folder}/bundles/{number}"
     watch = " --watch" if wish.watch else ""
-    command = f"{python} {place}/selftest.py --threads {wish.threads}{watch} --out {place}/{_REPORT}"
+    numbers = f"--threads {wish.threads:d} --max-time {wish.max_time:.3f}"
+    command = f"{python} {place}/selftest.py {numbers}{watch} --out {place}/{_REPORT}"
     done = device.run("running the self-test", command, allowed=(0, _CHECK_FAILED))
     if done.returncode and "written:" not in done.stdout:
         said = " ".join(done.stderr.split())[-300:]
