@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Types that a tensor may have which holds values of the network.
 _ACTIVATIONS = ("int8", "uint8", "float32")
+# Places in a tensor are counted in int.
+_MOST_VALUES = 2**30
 _ITEM_BYTES = {"int8": 1, "uint8": 1, "float32": 4}
 
 
@@ -269,6 +271,8 @@ def _check_types(tensors: tuple[Tensor, ...], nodes: list[Node], used: set[int],
                 f"{subject}: tensor {tensor.name or tensor.index} is {tensor.dtype}; code is generated for int8 "
                 "activations, export it as int8"
             )
+        if tensor.count > _MOST_VALUES:
+            raise InputError(f"{subject}: tensor {tensor.name or tensor.index} has {tensor.count:,} values, too many")
         if tensor.values is None and tensor.dtype != "float32" and len(tensor.scales) != 1:
             raise InputError(
                 f"{subject}: tensor {tensor.name} is {tensor.dtype} with {len(tensor.scales)} scales, expected one; "

@@ -32,7 +32,10 @@ SUFFIXES = (".tflite",)
 _WORKER = "optkit.pipeline.compile_worker"
 _PREFIX = "model"
 _MARK = "compile.json"
-_SECONDS = 60
+# Of a large network on a busy machine.
+_SECONDS = 600
+# A thread has 8 MiB of stack on most systems with one.
+_MOST_STACK_BYTES = 4 * 2**20
 # What a limit that is not met is tried with, where the user did not say what to prefer.
 _TRIED: tuple[Prefer, ...] = ("ram", "flash")
 
@@ -154,6 +157,9 @@ def _generated(graph: Graph, options: Options, work: Path) -> _Made:
             caller_arena=options.caller_arena,
             lanes=_targets.lanes(options.target, prefer),
         )
+        arena = unit.plans[0].arena
+        if arena > _MOST_STACK_BYTES and not options.caller_arena:
+            raise InputError(f"the activations take {arena:,} bytes, too many for a stack; give --arena caller")
         source = work / f"{_PREFIX}-{prefer}.c"
         source.write_text(unit.text, encoding="utf-8")
         counted = footprint.measure(source, options.target, prefer, f"{_PREFIX}_invoke")

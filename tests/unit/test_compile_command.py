@@ -214,6 +214,18 @@ def test_bad_files_are_named_and_nothing_is_written(
     assert [one.name for one in tmp_path.iterdir()] == ["bad.tflite"]
 
 
+def test_activations_too_large_for_a_stack_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build, given = start(1500)
+    path = tmp_path / "large.tflite"
+    path.write_bytes(build.finish([given], [pooling(build, convolution(build, given))]))
+    arguments = ["compile", path, "--out", tmp_path / "out", "--prefer", "flash"]
+    code, _, said = run(*arguments, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 2
+    assert "too many for a stack; give --arena caller" in said
+
+
 def test_a_file_cut_anywhere_is_one_line(tmp_path: Path) -> None:
     from optkit import codegen
 
