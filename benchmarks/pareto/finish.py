@@ -57,10 +57,15 @@ class Finished(Struct, frozen=True):
         return (self.correct + self.augmented) / (self.total + self.augmented_total)
 
 
+def _record(path: Path) -> Path:
+    """Where it is written what is known of a file; the network that it is made of has one as well."""
+    return path.with_suffix(".file.json")
+
+
 def load(path: Path) -> Finished | None:
     """What is known of a kept file; ``None`` where there is none that can be read."""
     try:
-        found = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=Finished)
+        found = msgspec.json.decode(_record(path).read_bytes(), type=Finished)
         return found if store.sha256_file(path) == found.sha256 else None
     except (OSError, msgspec.DecodeError):
         return None
@@ -102,7 +107,7 @@ def finish(tell: Tell, *, net: str, seed: int, column: Column, source: str, path
         total=total,
         augmented_total=len(labels) - total,
     )
-    store.write_bytes(made.with_suffix(".json"), msgspec.json.encode(known))
+    store.write_bytes(_record(made), msgspec.json.encode(known))
 
 
 def _parameters(model: Any) -> int:
