@@ -35,7 +35,9 @@ def check(address: str | None) -> None:
     Raises:
         InputError: The package ray is missing, or no cluster is at the address.
     """
-    if importlib.util.find_spec("ray") is None:
+    found = importlib.util.find_spec("ray")
+    # A folder of that name, such as a run's, is a package without a file.
+    if found is None or found.origin is None:
         raise InputError(
             "--engine ray needs the package ray, which is not installed; pip install 'optkit[ray]' on every node, or "
             "leave --engine out for this machine alone"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from optkit import store
 from optkit.engines import Surroundings, Wishes, _node
 from optkit.engines.ray import Cluster
 from optkit.errors import EnvironmentFailedError, InputError
+from optkit.search.rounds import TimeUpError
 from optkit.workers import Failure, Job
 
 if TYPE_CHECKING:
@@ -123,6 +125,31 @@ def test_a_node_with_other_packages_is_refused(join: Any, tmp_path: Path, monkey
     monkeypatch.setattr(_node, "same", lambda: mine | {"tensorflow": "1.0"})
     with pytest.raises(EnvironmentFailedError, match=r"the node (one|two) has tensorflow .* instead of 1\.0: install"):
         run(join(), job("stage", tmp_path))
+
+
+def test_what_is_up_ends_what_runs_there_and_the_cluster_is_free_again(join: Any, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+
+    def on_event(_: Job, message: dict[str, Any]) -> None:
+        if message["event"] == "progress":
+            # As the time of a search does, out of a signal.
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+
+    def ring(*_: object) -> None:
+        raise TimeUpError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with join() as engine:
+            with pytest.raises(TimeUpError):
+                engine.run([job("long", tmp_path, function="sleep", marks=str(marks))], on_event=on_event)
+            engine.stop()
+            # Each needs a core, of which there are two.
+            results = engine.run([job("one", tmp_path), job("two", tmp_path)], on_event=lambda *_: None)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert results == {"one": "one", "two": "two"}
+    assert not Path(f"/proc/{marks.read_text()}").exists()
 
 
 def test_a_job_alone_has_the_named_node_to_itself(join: Any, tmp_path: Path) -> None:
