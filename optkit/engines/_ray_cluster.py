@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -77,6 +78,8 @@ def connect(address: str | None, log: Path) -> None:
     """
     import ray
 
+    # What is lost is told by the engine, in its own words; without a handler Python prints Ray's on the screen.
+    logging.getLogger("ray").addHandler(logging.NullHandler())
     settings: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     if address is None:
         settings |= {"address": "local", "include_dashboard": False}
