@@ -62,8 +62,6 @@ class Cluster:
             "RAY_USAGE_STATS_ENABLED": "0",
             # By default Ray runs tasks at nice 15: beside anything else they stand still.
             "RAY_worker_niceness": "0",
-            # On a busy machine a node takes longer to come up than Ray waits for.
-            "RAY_raylet_start_wait_time_s": "300",
             "TMPDIR": str(self.folder),
         }
         self._path = os.pathsep.join(filter(None, [modules, os.environ.get("PYTHONPATH")]))
