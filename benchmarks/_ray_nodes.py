@@ -107,14 +107,15 @@ class Cluster:
 
     def _wait_until(self, count: int) -> None:
         """Until so many nodes have said that they run."""
-        for _ in range(600):
+        for _ in range(3_000):
             texts = [(self.folder / f"{name}.txt").read_text(errors="replace") for name in self._nodes]
             if sum("Ray runtime started" in text for text in texts) >= count:
                 return
             if any(node.poll() is not None for node in self._nodes.values()):
                 break
             time.sleep(0.1)
-        raise RuntimeError(f"no cluster of {count} nodes: {texts}")
+        said = [(self.folder / f"{name}.txt").read_text(errors="replace") for name in self._nodes]
+        raise RuntimeError(f"no cluster of {count} nodes: {said}")
 
     def kill(self, name: str) -> None:
         """End a node at once, as a power cut does: every process of it."""

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,7 +36,9 @@ def check(address: str | None) -> None:
     Raises:
         InputError: The package ray is missing, or no cluster is at the address.
     """
-    if importlib.util.find_spec("ray") is None:
+    found = importlib.util.find_spec("ray")
+    # A folder of that name, such as a run's, is a package without a file.
+    if found is None or found.origin is None:
         raise InputError(
             "--engine ray needs the package ray, which is not installed; pip install 'optkit[ray]' on every node, or "
             "leave --engine out for this machine alone"
@@ -75,6 +78,8 @@ def connect(address: str | None, log: Path) -> None:
     """
     import ray
 
+    # What is lost is told by the engine, in its own words; without a handler Python prints Ray's on the screen.
+    logging.getLogger("ray").addHandler(logging.NullHandler())
     settings: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     if address is None:
         settings |= {"address": "local", "include_dashboard": False}

@@ -42,6 +42,13 @@ def killed_once(tell: Tell, *, marks: str, **arguments: Any) -> str:
     return make(tell, **arguments)
 
 
+def sleep(tell: Tell, *, marks: str, **_: str) -> None:
+    """Says that it runs, and stays."""
+    Path(marks).write_text(str(os.getpid()))
+    tell({"done": 1, "total": 2})
+    time.sleep(600)
+
+
 def damaged_once(
     spec: dict[str, Any], reads: list[Any], fetch: Callable[[Any], Any], *contents: bytes
 ) -> Iterator[dict[str, Any]]:
