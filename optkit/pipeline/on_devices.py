@@ -140,7 +140,7 @@ def _check_python(device: Device, python: str) -> None:
     """
     missing = 127
     done = device.run("looking for Python", f"{python} --version", allowed=(0, 1, 126, missing))
-    version = re.search(r"Python (\d+)\.(\d+)", done.stdout)
+    version = re.search(r"Python (\d+)\.(\d+)\S*", done.stdout)
     old = version is not None and (int(version[1]), int(version[2])) < _LEAST_PYTHON
     if done.returncode or old:
         found = version[0] if version is not None and old else "none"
