@@ -62,6 +62,13 @@ def with_metadata(subject: Subject) -> bytes:
     return _tflite(subject, content) if subject.format == "tflite" else _onnx(subject, content)
 
 
+def notes(subject: Subject) -> tuple[str, ...]:
+    """What happened to metadata that the file had already, in words."""
+    if subject.format == "tflite" and NAME in subject.facts.metadata:
+        return (f"{subject.path.name} had {NAME} of its own: it is replaced by what optkit knows of the model",)
+    return ("it is slim and stays so: labels and preprocessing are beside it, not in it",) if is_slim(subject) else ()
+
+
 def is_slim(subject: Subject) -> bool:
     """Whether what a file notes about itself has been taken out of it."""
     if subject.format == "tflite":

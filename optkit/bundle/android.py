@@ -83,7 +83,7 @@ def write(subject: Subject, folder: Path) -> Written:
         (folder / name).write_text(content, encoding="utf-8")
     (folder / "benchmark.sh").chmod(0o755)
     line = "the Kotlin sample was not compiled, and nothing ran on a device: there is neither here"
-    return Written(_MODEL, {"tolerance": settings["tolerance"]}, (line,))
+    return Written(_MODEL, {"tolerance": settings["tolerance"]}, (*_metadata.notes(subject), line))
 
 
 def prove(folder: Path) -> list[str]:

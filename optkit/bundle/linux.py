@@ -29,7 +29,7 @@ def write(subject: Subject, folder: Path) -> Written:
     """Write everything; the manifest is written by the caller, then the self-test is run by ``prove``."""
     model = f"model.{subject.format}"
     (folder / model).write_bytes(_metadata.with_metadata(subject))
-    return Written(model, _python_files.write(subject, folder, model))
+    return Written(model, _python_files.write(subject, folder, model), _metadata.notes(subject))
 
 
 def prove(folder: Path) -> list[str]:

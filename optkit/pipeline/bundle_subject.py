@@ -59,7 +59,11 @@ def of_file(path: Path, formats: Sequence[str]) -> Known:
     """
     file_format = model_file.kind(path, suffixes=tuple(f".{one}" for one in formats), folder=False)
     for folder in dict.fromkeys((path.absolute().parent, path.absolute().parent.parent)):
-        report = _report(folder)
+        try:
+            report = _report(folder)
+        except InputError:
+            # Some other program's report.json lies there.
+            continue
         if report is not None:
             relative = path.absolute().relative_to(folder).as_posix()
             variant = next((one for one in report.variants if one.path == relative), None)
@@ -107,7 +111,11 @@ def of_run(folder: Path, formats: Sequence[str]) -> list[Known]:
 
 
 def _report(folder: Path) -> Report | None:
-    """The report of a run folder; ``None`` where there is none that can be read."""
+    """The report of a run folder; ``None`` where there is none.
+
+    Raises:
+        InputError: What is there is none of optkit's.
+    """
     try:
         return json_file.from_json((folder / "report.json").read_bytes())
     except OSError:

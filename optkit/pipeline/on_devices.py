@@ -5,6 +5,7 @@ Each machine has a report of its own; no figure of one is held against another's
 
 from __future__ import annotations
 
+import re
 import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,8 @@ _REPORT = "report.json"
 # A failed check is a result: its report says so.
 _CHECK_FAILED = 1
 _DEFAULT_PYTHON = "python3"
+# What the pinned numpy needs.
+_LEAST_PYTHON = (3, 11)
 
 
 class Wish(NamedTuple):
@@ -137,9 +140,12 @@ def _check_python(device: Device, python: str) -> None:
     """
     missing = 127
     done = device.run("looking for Python", f"{python} --version", allowed=(0, 1, 126, missing))
-    if done.returncode:
+    version = re.search(r"Python (\d+)\.(\d+)\S*", done.stdout)
+    old = version is not None and (int(version[1]), int(version[2])) < _LEAST_PYTHON
+    if done.returncode or old:
+        found = version[0] if version is not None and old else "none"
         raise DeviceLostError(
-            f"{device.where}: expected Python 3.11 or later as {python}, found none; install it, or give --python"
+            f"{device.where}: expected Python 3.11 or later as {python}, found {found}; install it, or give --python"
         )
 
 

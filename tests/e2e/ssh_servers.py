@@ -48,12 +48,19 @@ class Servers:
         for name in ("ssh", "scp"):
             self._program(self.path / name, f'exec {shutil.which(name)} -F {self.folder / "settings"} "$@"\n')
 
-    def start(self, *, before: str = "", python: bool = True, known: str = "host", home: Path | None = None) -> str:
+    def start(
+        self,
+        *,
+        before: str = "",
+        python: str = f'exec {sys.executable} -B "$@"',
+        known: str = "host",
+        home: Path | None = None,
+    ) -> str:
         """Start a device.
 
         Args:
             before: Shell lines that run before each command.
-            python: Whether it has the interpreter.
+            python: A shell line that is the interpreter; empty where it has none.
             known: Whose key is noted as the device's: ``host``, its own, or ``other``.
             home: Its login folder; one of its own when ``None``.
 
@@ -66,7 +73,7 @@ class Servers:
         programs = self.folder / f"programs-{number}"
         programs.mkdir()
         if python:
-            self._program(programs / PYTHON, f'exec {sys.executable} -B "$@"\n')
+            self._program(programs / PYTHON, f"{python}\n")
         entry = self.folder / f"entry-{number}"
         lines = [f"cd {place}", f"PATH={programs}:$PATH", before, 'exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"']
         self._program(entry, "\n".join(lines) + "\n")

@@ -166,6 +166,10 @@ def test_a_tflite_file_carries_labels_and_preprocessing(bundled: dict[str, Path]
     out = tmp_path / "slim"
     assert optkit("bundle", str(slim), "--target", "linux", "--out", str(out), "--data", "mnist").returncode == 0
     assert (out / "model.tflite").read_bytes() == slim.read_bytes()
+    # Metadata that are there already are replaced, and that is said.
+    again = optkit("bundle", str(source), "--target", "linux", "--out", str(tmp_path / "again"), "--data", "mnist")
+    assert "TFLITE_METADATA of its own: it is replaced" in again.stdout
+    assert (tmp_path / "again" / "model.tflite").read_bytes().count(b"TFLITE_METADATA") == 1
 
 
 def table(data: bytes, position: int) -> Any:
