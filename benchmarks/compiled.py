@@ -29,6 +29,8 @@ MOST_SECONDS, MOST_TIMES = 2.0, 3.0
 def run(results: Path, parts: list[str]) -> list[str]:
     """Write ``compiled.json``."""
     files = [Path(one) for one in parts] or sorted(FRONT.glob("*.tflite"))
+    if not files:
+        raise FileNotFoundError(f"no .tflite files in {FRONT}; name files to compile")
     dataset = data.load("mnist")
     images, labels = dataset.real(dataset.test.images[:]), np.asarray(dataset.test.labels[:])
     figures, records = [], {}

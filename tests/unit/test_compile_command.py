@@ -13,7 +13,7 @@ import pytest
 import tflite_networks
 from ai_edge_litert import schema_py_generated as schema
 from codegen_networks import COMPILER, answers, feed, interpreter
-from tflite_networks import OPERATORS, TYPES, Builder
+from tflite_builder import OPERATORS, TYPES, Builder
 
 from optkit import readback, registry, runtimes, tflite_schema
 from optkit.cli import main
