@@ -6,5 +6,5 @@ from optkit.baselines._tiny import SOURCE, TRAINING, network
 
 __all__ = ["NETWORK", "SOURCE", "SUMMARY", "TRAINING"]
 
-SUMMARY = "convolutions of 9, 17, 20 and 24 channels, softmax; 10,022 parameters, for int8 files of 12 KiB"
-NETWORK = network(9, 17, 20, 24)
+SUMMARY = "convolutions of 8, 16, 20 and 26 channels, softmax; 10,032 parameters, for int8 files of 12 KiB"
+NETWORK = network(8, 16, 20, 26)
