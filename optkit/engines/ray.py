@@ -60,6 +60,21 @@ class _Attempt:
         self.node: str | None = None
 
 
+def _that_say_something(asked: list[Any]) -> list[Any]:
+    """Those of some generators that have something to say, within ``LOOK_SECONDS``."""
+    import ray
+
+    try:
+        heard, _ = ray.wait(asked, timeout=LOOK_SECONDS)
+        if heard:
+            # The others that have something to say by now, in one go.
+            heard, _ = ray.wait(asked, num_returns=len(asked), timeout=0)
+    except SystemError as error:
+        # What a signal raises while Ray's own code waits comes out of it as the cause of this.
+        raise error.__cause__ or error from None
+    return list(heard)
+
+
 class Cluster:
     """See ``optkit.engines.Engine``.
 
@@ -139,10 +154,7 @@ class Cluster:
             if not self._running:
                 continue
             asked = list(self._running)
-            heard, _ = ray.wait(asked, timeout=LOOK_SECONDS)
-            if heard:
-                # The others that have something to say by now, in one go.
-                heard, _ = ray.wait(asked, num_returns=len(asked), timeout=0)
+            heard = _that_say_something(asked)
             for generator in heard:
                 try:
                     results |= self._heard(generator, on_event)

@@ -128,7 +128,7 @@ class _Told:
                 LOG.info("%s: on %s", job.name, message["place"])
         place = self._places.get(job.name, "")
         if event == "progress" and "total" in message:
-            text = f"epoch {message['epoch']}/{message['epochs']}"
+            text = message.get("text") or f"epoch {message['epoch']}/{message['epochs']}"
             text += "" if message["accuracy"] is None else f", accuracy {message['accuracy']:.4f}"
             self._schedule.advance(phase, name, message["done"] / message["total"], text + place)
         elif event == "started":

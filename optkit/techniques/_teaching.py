@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from optkit.schema import Epoch
     from optkit.techniques import Work
     from optkit.training import Augmentation, Copies, TrainingPlan
+    from optkit.workers import Tell
 
 
 class Teaching(Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,9 +89,24 @@ def teach(student: Any, work: Work, params: Teaching, plan: TrainingPlan) -> lis
     from optkit.training import train
 
     answers = Answers(work.task, params.temperature)
-    copies = ask_all(work, params, plan, form_of(student)) if params.copies else None
+    copies, tell = None, work.tell
+    if params.copies:
+        asked = min(params.copies, plan.epochs)
+        asking = dataclasses.replace(work, tell=_share(work.tell, 0, asked, asked + plan.epochs))
+        copies = ask_all(asking, params, plan, form_of(student))
+        tell = _share(work.tell, asked, plan.epochs, asked + plan.epochs)
     learner = taught(student, ask(work.teachers, answers), answers, params.weight)
-    return train(learner, work.data, plan, task=work.task, seed=work.seed, tell=work.tell, copies=copies)
+    return train(learner, work.data, plan, task=work.task, seed=work.seed, tell=tell, copies=copies)
+
+
+def _share(tell: Tell, before: int, rounds: int, in_all: int) -> Tell:
+    """Progress of some rounds through the pictures as progress of all, those in which teachers are asked among them."""
+
+    def told(message: dict[str, Any]) -> None:
+        steps = message["total"] // rounds
+        tell(message | {"done": message["done"] + before * steps, "total": in_all * steps})
+
+    return told
 
 
 def ask_all(work: Work, params: Teaching, plan: TrainingPlan, form: Form) -> Copies:

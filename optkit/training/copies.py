@@ -85,7 +85,7 @@ def ask_copies(
         form: What the student takes.
         seed: That of the student's training.
         count: Copies.
-        tell: Receives ``done`` and ``total`` steps.
+        tell: Receives ``done`` and ``total`` steps, and a ``text``.
         kept: Files whose names begin so hold a copy's answers each. Those that are there are taken, the others written;
             the name must tell the teacher, the data, the plan and the seed.
     """
@@ -113,7 +113,8 @@ def ask_copies(
                 asked = answer(tf.nest.map_structure(tf.constant, real), tf.constant(turn * steps + step))
                 parts.append(asked.numpy().astype(np.float16))
                 if (step + 1) % CHUNK_STEPS == 0 or step + 1 == steps:
-                    tell({"done": turn * steps + step + 1, "total": count * steps, "accuracy": None})
+                    said = f"asking teachers about copy {turn + 1}/{count}"
+                    tell({"done": turn * steps + step + 1, "total": count * steps, "text": said, "accuracy": None})
             found = np.concatenate(parts)
             _write(path, found)
         answers.append(found)
