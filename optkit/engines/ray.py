@@ -142,8 +142,6 @@ class Cluster:
 
     def run(self, jobs: Iterable[Job], *, on_event: OnMessage) -> dict[str, Any]:
         """See ``optkit.engines.Engine``."""
-        import ray
-
         waiting = [(trial, 1) for trial in _trials.group(jobs)]
         results: dict[str, Any] = {}
         while waiting or self._running:
