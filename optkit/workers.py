@@ -14,6 +14,7 @@ JSON object a line.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -30,6 +31,9 @@ from typing import Any, NamedTuple, Self
 
 from optkit import limits, store
 from optkit.errors import EnvironmentFailedError, InputError, InternalError, OptkitError
+
+# linux/prctl.h: a signal for this process when its parent is gone.
+_PR_SET_PDEATHSIG = 1
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -337,13 +341,22 @@ def serve(preload: Sequence[str]) -> None:
         *lines, buffer = buffer.split(b"\n")
         for line in lines:
             message = json.loads(line)
+            server = os.getpid()
             pid = os.fork()
             if pid == 0:
+                _die_with(server)
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 os.close(0)
                 _child(channel, message)
             children[pid] = message
+
+
+def _die_with(server: int) -> None:
+    """End this process when the server is killed alone, as Ray does it: who asked is gone then, and nobody waits."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != server:
+        os._exit(1)
 
 
 if __name__ == "__main__":
