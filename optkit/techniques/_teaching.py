@@ -6,11 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from optkit import store
 from optkit.errors import InputError
 from optkit.techniques._soft_answers import Answers, ask
+from optkit.training import Augmentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from optkit.data._inputs import Form
     from optkit.schema import Epoch
     from optkit.techniques import Work
-    from optkit.training import Augmentation, Copies, TrainingPlan
+    from optkit.training import Copies, TrainingPlan
     from optkit.workers import Tell
 
 
-class Teaching(Struct, frozen=True, forbid_unknown_fields=True):
+class Teaching(Augmentation, frozen=True, forbid_unknown_fields=True):
     """Parameters.
 
     Attributes:
@@ -34,24 +35,14 @@ class Teaching(Struct, frozen=True, forbid_unknown_fields=True):
             predict the loss is the squared error to the teacher's value.
         copies: The augmented pictures of an epoch come round again after so many, so that the teachers are asked once
             about each; 0 has fresh ones in every epoch.
-        shift: Augmentation, which teacher and student see alike: largest move, as a share of the picture's size.
-        rotation: Largest turn to either side, in degrees.
-        zoom: Largest change of size, as a share.
-        elastic: Standard deviation of a smooth displacement, in pixels.
-        cutout: Side of a square that is blotted out, as a share of the picture's.
-        mixup: The Beta distribution's parameter for blending pairs of pictures.
+
+    The changes of the pictures, which teacher and student see alike, are those of ``Augmentation``.
     """
 
     teachers: str = ""
     temperature: Annotated[float, Meta(ge=1, le=100)] = 3.0
     weight: Annotated[float, Meta(gt=0, le=1)] = 0.8
     copies: Annotated[int, Meta(ge=0, le=1000)] = 0
-    shift: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
-    rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
-    zoom: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
-    elastic: Annotated[float, Meta(ge=0, le=10)] = 0.0
-    cutout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    mixup: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
     def __post_init__(self) -> None:
         """Names that are none are found before anything is trained.
@@ -65,8 +56,6 @@ class Teaching(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def augmentation(self) -> Augmentation:
         """How the pictures are changed."""
-        from optkit.training import Augmentation
-
         fields = {name: getattr(self, name) for name in Augmentation.__struct_fields__}
         return msgspec.convert(fields, Augmentation)
 
@@ -130,15 +119,10 @@ def _kept(work: Work, answers: Answers, plan: TrainingPlan, form: Form) -> Path 
     """Where the answers are kept for other steps of the run: named by all that decides them."""
     if work.kept is None:
         return None
-    teachers = [(teacher.task, _digest(teacher.path)) for teacher in work.teachers]
+    teachers = [(teacher.task, store.sha256_path(teacher.path)) for teacher in work.teachers]
     shown = [work.data.sha256, len(work.data.train.labels), work.data.preprocessing, plan.batch, plan.augmentation]
     code = store.source_digest(["training", "techniques/_soft_answers.py"])
     return work.kept / f"answers-{store.digest([teachers, answers, shown, form, work.seed, code])[:32]}"
-
-
-def _digest(path: Path) -> list[str]:
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
-    return [store.sha256_file(one) for one in files]
 
 
 def taught(student: Any, teacher: Callable[[Any], Any], answers: Answers, weight: float) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,7 +117,8 @@ def ask_copies(
                     said = f"asking teachers about copy {turn + 1}/{count}"
                     tell({"done": turn * steps + step + 1, "total": count * steps, "text": said, "accuracy": None})
             found = np.concatenate(parts)
-            _write(path, found)
+            if path is not None:
+                store.write_atomically(path, partial(np.save, arr=found, allow_pickle=False))
         answers.append(found)
     return Copies(np.stack(answers))
 
@@ -130,13 +132,3 @@ def _read(path: Path | None, rows: int) -> np.ndarray | None:
     except (OSError, ValueError, EOFError):
         return None
     return found if len(found) == rows and found.dtype == np.float16 else None
-
-
-def _write(path: Path | None, found: np.ndarray) -> None:
-    if path is not None:
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as stream:
-                np.save(stream, found, allow_pickle=False)
-
-        store.write_atomically(path, write)
