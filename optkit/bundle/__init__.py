@@ -17,6 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from optkit.errors import BudgetMissedError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -105,3 +107,14 @@ class Written:
     model: str
     more: dict[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
+
+
+def check_flash(subject: Subject) -> None:
+    """Stop where the file alone is more than the device keeps.
+
+    Raises:
+        BudgetMissedError: It is.
+    """
+    flash, size = subject.limits.flash_bytes, subject.facts.file_bytes
+    if flash is not None and size > flash:
+        raise BudgetMissedError(f"{subject.path.name} has {size:,} bytes, {size - flash:,} more than --flash {flash:,}")

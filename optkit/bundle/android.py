@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from optkit.bundle import Written, _device_files, _documents, _metadata
+from optkit.bundle import Written, _device_files, _documents, _metadata, check_flash
 from optkit.device.ports import rescale, to_native
-from optkit.errors import BudgetMissedError, InputError
+from optkit.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +30,7 @@ def refuse(subject: Subject) -> str | None:
     Raises:
         BudgetMissedError: The file is larger than the flash.
     """
-    flash, size = subject.limits.flash_bytes, subject.facts.file_bytes
-    if flash is not None and size > flash:
-        raise BudgetMissedError(f"{subject.path.name} has {size:,} bytes, {size - flash:,} more than --flash {flash:,}")
+    check_flash(subject)
     kinds = {subject.given.dtype, subject.found.dtype}
     if not kinds <= {"float32", "int8", "uint8"}:
         return f"the Kotlin sample feeds float32, int8 and uint8, {subject.path.name} has {', '.join(sorted(kinds))}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optkit.bundle import Written, _device_files, _metadata, _python_files
-from optkit.errors import BudgetMissedError
+from optkit.bundle import Written, _device_files, _metadata, _python_files, check_flash
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,9 +18,7 @@ FORMATS = ("tflite", "onnx")
 
 def refuse(subject: Subject) -> str | None:
     """Any model with one input and one output runs; only the size of the file is looked at."""
-    flash, size = subject.limits.flash_bytes, subject.facts.file_bytes
-    if flash is not None and size > flash:
-        raise BudgetMissedError(f"{subject.path.name} has {size:,} bytes, {size - flash:,} more than --flash {flash:,}")
+    check_flash(subject)
     return None
 
 

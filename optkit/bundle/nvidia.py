@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optkit import runtimes
-from optkit.bundle import Written, _device_files, _documents, _symmetric
+from optkit.bundle import Written, _device_files, _documents, _symmetric, check_flash
 from optkit.data import to_real
 from optkit.device.ports import from_native
-from optkit.errors import BudgetMissedError, InputError
+from optkit.errors import InputError
 from optkit.statistics import compare_answers
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ def refuse(subject: Subject) -> str | None:
     Raises:
         BudgetMissedError: The file is larger than the flash.
     """
-    flash, size = subject.limits.flash_bytes, subject.facts.file_bytes
-    if flash is not None and size > flash:
-        raise BudgetMissedError(f"{subject.path.name} has {size:,} bytes, {size - flash:,} more than --flash {flash:,}")
+    check_flash(subject)
     try:
         _symmetric.symmetric(subject.path.read_bytes())
     except InputError as error:

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optkit.bundle import Written, _device_files, _python_files
-from optkit.errors import BudgetMissedError, InputError
+from optkit.bundle import Written, _device_files, _python_files, check_flash
+from optkit.errors import InputError
 
 if TYPE_CHECKING:
     from optkit.bundle import Subject
@@ -31,9 +31,7 @@ a fraction of the size. Such a build reads `.ort` files only."""
 
 def refuse(subject: Subject) -> str | None:
     """Any model runs; only the size of the file is looked at."""
-    flash, size = subject.limits.flash_bytes, subject.facts.file_bytes
-    if flash is not None and size > flash:
-        raise BudgetMissedError(f"{subject.path.name} has {size:,} bytes, {size - flash:,} more than --flash {flash:,}")
+    check_flash(subject)
     return None
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from optkit.bundle import Written, _device_files, _documents, _metadata
+from optkit.bundle import Written, _device_files, _documents, _metadata, check_flash
 from optkit.device.pictures import DIGIT_SIDE
-from optkit.errors import BudgetMissedError, InputError
+from optkit.errors import InputError
 
 if TYPE_CHECKING:
     from optkit.bundle import Subject
@@ -37,9 +37,7 @@ def refuse(subject: Subject) -> str | None:
     Raises:
         BudgetMissedError: The file is larger than the flash.
     """
-    flash, size = subject.limits.flash_bytes, subject.facts.file_bytes
-    if flash is not None and size > flash:
-        raise BudgetMissedError(f"{subject.path.name} has {size:,} bytes, {size - flash:,} more than --flash {flash:,}")
+    check_flash(subject)
     kinds = {subject.given.dtype, subject.found.dtype}
     if kinds != {"float32"}:
         return f"the page feeds float32, {subject.path.name} has {', '.join(sorted(kinds))}; convert with --io float"
