@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from optkit.codegen._alias import SUMMARY, lower
 
-from optkit.codegen import _elementwise
-from optkit.codegen._writing import Constants, Step
+__all__ = ["IGNORED", "KIND", "SOURCE", "SUMMARY", "VERSIONS", "lower"]
 
-if TYPE_CHECKING:
-    from optkit.codegen._graph import Graph, Node
-
-SUMMARY = "The same values under another shape; no code."
 SOURCE = "tensorflow/lite/kernels/expand_dims.cc"
 KIND = "EXPAND_DIMS"
 VERSIONS = (1, 1)
 # The wanted axis: the output has the shape already.
 IGNORED = (1,)
-
-
-def lower(node: Node, graph: Graph, constants: Constants) -> Step:
-    """The operator as C. See :mod:`optkit.codegen`."""
-    del constants
-    _elementwise.check_same_size(node, graph)
-    return Step(node, (graph.input(node).index,), alias=True)
