@@ -312,7 +312,8 @@ def test_without_a_compiler_it_says_so(
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from optkit.pipeline.compile import Options, compile_file
+    from optkit.bundle._c_folder import Options
+    from optkit.pipeline.compile import compile_file
 
     folder = tmp_path_factory.mktemp("built")
     compile_file(small(folder / "small.tflite"), folder / "out", Options(prefer="ram", caller_arena=True))
