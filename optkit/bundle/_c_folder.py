@@ -11,7 +11,7 @@ from optkit import codegen
 from optkit.codegen import _project, _targets
 from optkit.errors import InputError
 from optkit.measure import footprint
-from optkit.report import compiling
+from optkit.report import compiling, compiling_svg
 from optkit.report.compiling import Bytes, Compiling, Place
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def filled(
     told = _tested(folder, work / f"{PREFIX}-{made.prefer}-c99.o", tests)
     record = _record(source, out, made, options=options, tested=told, vectors=len(tests.feeds))
     (folder / "report.md").write_text(compiling.page(record), encoding="utf-8")
+    (folder / "memory.svg").write_text(compiling_svg.drawing(record), encoding="utf-8")
     (folder / MARK).write_bytes(compiling.to_json(record))
     return record
 
@@ -215,15 +216,18 @@ def missed(found: Bytes, options: Options) -> list[str]:
 def _record(source: Source, out: Path, made: Made, *, options: Options, tested: str, vectors: int) -> Compiling:
     graph = source.graph
     plan, steps = made.unit.plans[0], made.unit.steps[0]
-    places = [
-        Place(graph.tensors[one.owner].name or f"tensor {one.owner}", *_where(one)) for one in plan.buffers.values()
-    ]
     kinds = {node.position: node.kind for node in graph.nodes}
-    places += [Place(f"scratch of {kinds[one.stage]}", *_where(one)) for one in plan.scratch.values()]
+    makers = {node.output: f"{node.kind} {node.position}" for node in graph.nodes}
+    places = [Place(f"output of {makers[one.owner]}", *_where(one)) for one in plan.buffers.values()]
+    places += [Place(f"scratch of {kinds[one.stage]} {one.stage}", *_where(one)) for one in plan.scratch.values()]
     notes = []
     if made.counted is None:
         target = _targets.TARGETS[options.target]
-        notes.append(f"code and stack were not counted: no compiler for {options.target}; install {target.package}")
+        notes.append(
+            f"code and stack were not counted: no compiler for {options.target} with its size; install {target.package}"
+        )
+    elif made.counted.stack_bytes is None:
+        notes.append(f"stack and RAM were not counted: only gcc tells them, found {made.counted.compiler}")
     return Compiling(
         schema_version=compiling.SCHEMA_VERSION,
         path=str(source.path),
@@ -236,7 +240,7 @@ def _record(source: Source, out: Path, made: Made, *, options: Options, tested: 
         flags=[] if made.counted is None else [*made.counted.flags],
         operators=[node.kind for node in graph.nodes],
         macs=sum(step.macs for step in steps),
-        stages=[", ".join(step.node.kind for step in stage) for stage in plan.stages],
+        stages=[", ".join(f"{step.node.kind} {step.node.position}" for step in stage) for stage in plan.stages],
         places=places,
         kernels=[*made.unit.kernels],
         bytes=bytes_of(graph, made, options),

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".tflite",)
 _WORKER = "optkit.pipeline.compile_worker"
+# What folders to work in are called, before the number of the process.
+_WORK = f"{store.TEMPORARY_PREFIX}compile-"
 
 
 def compile_file(path: Path, out: Path, options: Options) -> Compiling:
@@ -46,7 +48,7 @@ def compile_file(path: Path, out: Path, options: Options) -> Compiling:
     content = path.read_bytes()
     graph = codegen.read(content, path)
     _check_out(path, out)
-    with tempfile.TemporaryDirectory(prefix=f"{store.TEMPORARY_PREFIX}{os.getpid()}-", dir=_parent(out)) as scratch:
+    with _beside(out) as scratch:
         folder = Path(scratch) / "made"
         folder.mkdir()
         work = Path(scratch) / "work"
@@ -79,17 +81,42 @@ def _check(options: Options) -> None:
             f"--flash and --ram need a compiler for {options.target} to count with, found none of "
             f"{', '.join(target.compilers)}; install {target.package}"
         )
+    if options.ram is not None and not footprint.tells_stack(options.target):
+        raise InputError(
+            f"--ram needs gcc for {options.target}, which alone tells the stack, found "
+            f"{footprint.compiler_for(options.target)}; install {_targets.TARGETS[options.target].package}"
+        )
 
 
-def _parent(out: Path) -> Path:
+def _beside(out: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder to work in, on the disk that the result goes to; those of killed processes are taken away.
+
+    Raises:
+        InputError: None can be made there.
+    """
     parent = out.absolute().parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.glob(f"{_WORK}*"):
+            process = left.name.removeprefix(_WORK).partition("-")[0]
+            if process.isdigit() and not _alive(int(process)):
+                shutil.rmtree(left, ignore_errors=True)
+        return tempfile.TemporaryDirectory(prefix=f"{_WORK}{os.getpid()}-", dir=parent)
     except OSError as error:
         raise InputError(
             f"--out expects a folder that can be made, found {out}: {error.strerror}; choose another"
         ) from error
-    return parent
+
+
+def _alive(process: int) -> bool:
+    """Whether a process runs on this machine; what a killed one left behind is cleared away."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _check_out(path: Path, out: Path) -> None:
