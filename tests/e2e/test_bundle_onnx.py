@@ -18,7 +18,7 @@ import pytest
 from browser import CHROMIUM, Browser
 from conftest import Result, optkit
 
-from optkit.bundle import _symmetric, android
+from optkit.bundle import _half, _symmetric, android
 from optkit.data import DataSpec
 from optkit.data._evaluation import load_evaluation
 from optkit.errors import InputError
@@ -72,6 +72,9 @@ def test_tensorrt_gets_zero_points_of_0(artifacts: Path, tmp_path: Path) -> None
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["changed_answers"] <= 300
     assert manifest["measured_on_gpu"] is None
+    # The run has no float16 file of its own: it is made from the float32 one, and answers alike.
+    assert not _half.faults((out / "fp16.onnx").read_bytes())
+    assert manifest["fp16_changed_answers"] <= 20
     assert "trtexec --onnx=int8.onnx --int8" in (out / "README.md").read_text(encoding="utf-8")
     refused = bundle(artifacts / "fp32.onnx", "nvidia", tmp_path / "no")
     assert refused.returncode == 2
