@@ -36,14 +36,13 @@ _CAUSES = {
     "Could not resolve hostname": "its name is not known",
     "timed out": "it does not answer",
     "No route to host": "there is no way to it",
-    "No space left": "its disk is full",
-    "Disk quota exceeded": "its disk is full",
     "Connection closed": "the connection was lost",
     "Connection reset": "the connection was lost",
     "closed by remote host": "the connection was lost",
     "Broken pipe": "the connection was lost",
     "lost connection": "the connection was lost",
 }
+_DISK_CAUSES = {"No space left": "its disk is full", "Disk quota exceeded": "its disk is full"}
 
 
 class Address(NamedTuple):
@@ -222,13 +221,15 @@ class Device:
                 "--device-time"
             ) from error
         if done.returncode not in allowed:
-            raise DeviceLostError(f"{self.where}: failed while {what}: {_reason(done)}")
+            ours = call[0] == self._scp or done.returncode == _SSH_FAILED
+            raise DeviceLostError(f"{self.where}: failed while {what}: {_reason(done, ours=ours)}")
         return done
 
 
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
+def _reason(done: subprocess.CompletedProcess[str], *, ours: bool) -> str:
+    """Why a call failed; ``ours`` where it was ssh or scp that failed, and not the program there."""
     said = " ".join(f"{done.stderr} {done.stdout}".split())
-    for words, cause in _CAUSES.items():
+    for words, cause in (_CAUSES | _DISK_CAUSES if ours else _DISK_CAUSES).items():
         if words in said:
             return cause
     if done.returncode == _NO_SUCH_COMMAND:
