@@ -177,6 +177,11 @@ def test_the_page_tests_itself_and_classifies_a_drawing(served: tuple[Path, str]
             assert time.monotonic() < end
             time.sleep(0.1)
         assert answer == "1"
+        first, lines = (
+            "document.querySelector('#bars .first').textContent",
+            "document.querySelectorAll('#bars li').length",
+        )
+        assert (browser.run(first)[0], browser.run(lines)) == ("1", 10)
 
 
 def test_the_page_sees_other_answers(served: tuple[Path, str], tmp_path: Path) -> None:
