@@ -24,6 +24,8 @@ _USER = re.compile(r"(?!-)[A-Za-z0-9._-]{1,64}")
 # A path of an interpreter, in letters that no shell acts on.
 _PYTHON = re.compile(r"(?!-)[A-Za-z0-9._/+-]{1,300}")
 _CONNECT_SECONDS = 10
+# A virtual environment has thousands of files, and the device may be slow.
+_CLEANING_SECONDS = 60
 # Both ends notice within so long that the other is gone.
 _ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
 # ssh itself failed; a shell's word for a command that is not there.
@@ -133,7 +135,7 @@ class Device:
     def __exit__(self, *_: object) -> None:
         if self._made:
             # Whatever happened, nothing is left; if the machine is gone, there is nothing to be done.
-            self._end = time.monotonic() + 2 * _CONNECT_SECONDS
+            self._end = time.monotonic() + _CLEANING_SECONDS
             try:
                 self.run("cleaning up", f"rm -rf {self.folder}")
             except DeviceLostError:
