@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 import optkit
 from optkit import environment, readback, registry, store
 from optkit.bundle import Limits, Subject, Written, _device_files
-from optkit.errors import BudgetMissedError, InputError, OptkitError, nearest
+from optkit.errors import BudgetMissedError, EnvironmentFailedError, InputError, OptkitError, nearest
 from optkit.measure.size import measure_compute, measure_size
 from optkit.pipeline import bundle_subject
 
@@ -65,6 +65,7 @@ def bundle(
     Raises:
         InputError: The target cannot run it, or the bundle fails its own test.
         BudgetMissedError: It is beyond a limit.
+        EnvironmentFailedError: The disk is full.
     """
     plugin = registry.load("bundle", target)
     engine = checked_engine(plugin, target, engine)
@@ -78,24 +79,25 @@ def bundle(
         subject, notes = _chosen(
             known, plugin, given=given, limits=limits, engine=engine, scratch=Path(scratch), on_step=on_step
         )
-        # Beside its place, so that renaming it is one step.
-        folder = out.absolute().with_name(f"{store.TEMPORARY_PREFIX}{os.getpid()}-{out.name}")
         try:
-            folder.mkdir()
-            on_step("writing")
-            written: Written = plugin.write(subject, folder)
-            _write_manifest(subject, target, written, folder)
-            on_step("proving")
-            proved = plugin.prove(folder)
-            _flush(folder)
-            check_out(out)
-            folder.rename(out)
+            # Beside its place, so that renaming it is one step.
+            with store.folder_in_the_making(out) as folder:
+                on_step("writing")
+                written: Written = plugin.write(subject, folder)
+                _write_manifest(subject, target, written, folder)
+                on_step("proving")
+                proved = plugin.prove(folder)
+                _flush(folder)
+                check_out(out)
+                folder.rename(out)
         except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+                raise EnvironmentFailedError(
+                    f"cannot write {out}: {error.strerror}; nothing is there; free space, then run it again"
+                ) from error
             raise InputError(
                 f"--out expects a folder that can be made and written, found {out}: {error.strerror}; choose another"
             ) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     size = (out / written.model).stat().st_size
     return Packed(out, subject.name, subject.format, size, (*notes, *written.lines, *proved))
 
@@ -219,7 +221,9 @@ def _data(subject: Subject) -> dict[str, Any]:
 
 def _flush(folder: Path) -> None:
     """Have everything on the disk before the folder gets its name."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+    for path in (folder, *folder.rglob("*")):
+        held = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(held)
+        finally:
+            os.close(held)
