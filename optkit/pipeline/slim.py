@@ -197,10 +197,11 @@ def _check_out(path: Path, out: Path) -> None:
     """
     if registry.format_of(out) != registry.format_of(path):
         raise InputError(f"--out expects a file that ends in {path.suffix.lower()}, as {path} does, found {out}")
+    # First, for a name that is too long raises in what follows.
+    store.check_can_write(out, "--out")
     # Links of both kinds lead to the same file.
     if out.exists() and out.samefile(path):
         raise InputError(f"--out expects another file than the input, found {out}, which is {path}; choose another")
-    store.check_can_write(out, "--out")
 
 
 def _merge(before: Path, after: Path, keep: Sequence[str], data: Data, *, name: Path) -> Merge:
