@@ -186,6 +186,14 @@ def test_what_cannot_be_used_is_refused_in_one_line(
     assert not list(tmp_path.glob("new.*"))
 
 
+def test_a_file_too_large_for_its_format_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.tflite"
+    path.touch()
+    os.truncate(path, 1 << 31)
+    with pytest.raises(InputError, match=r"expected a file of less than 2 GiB, found .* with 2,147,483,648 bytes"):
+        slim(path, tmp_path / "new.tflite")
+
+
 def test_merged_scales_are_decided_on_validation_data(tmp_path: Path) -> None:
     path = model_files.write_tflite(tmp_path, model_files.network(), "int8")
     plain, out = tmp_path / "plain.tflite", tmp_path / "new.tflite"
