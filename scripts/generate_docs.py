@@ -182,7 +182,7 @@ def emulated() -> str:
     """Markdown tables of generated C on emulated machines, from the committed run."""
     result = json.loads((RESULTS / "emulated.json").read_text(encoding="utf-8"))
     first = [
-        "| file | bytes | right of 10,000 | unlike LiteRT | flash | RAM | of TFLM's flash | with kernels | of its arena |",
+        "| file | bytes | right of 10,000 | unlike LiteRT | flash | RAM | of TFLM's | with kernels | of its arena |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     ways: list[str] = []
