@@ -20,7 +20,7 @@ FRONT = Path(__file__).parent / "pareto" / "files"
 STANDARD = CACHE / "standard"
 PACKAGE = Path(optkit.__file__).parent
 # A part of the test images, which a process answers.
-_PART = 1000
+_PART = 2500
 
 
 class File(NamedTuple):

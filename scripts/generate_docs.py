@@ -179,22 +179,53 @@ def operators() -> str:
 
 
 def emulated() -> str:
-    """Markdown table of generated C on emulated machines, from the committed run."""
+    """Markdown tables of generated C on emulated machines, from the committed run."""
     result = json.loads((RESULTS / "emulated.json").read_text(encoding="utf-8"))
-    rows = [
-        "| file | bytes | machine | `--prefer` | flash | RAM with stack | instructions | each MAC | right |",
-        "|---|--:|---|---|--:|--:|--:|--:|--:|",
+    first = [
+        "| file | bytes | right of 10,000 | unlike LiteRT | flash | RAM | of TFLM's | with kernels | of its arena |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
+    ways: list[str] = []
+    second = []
     for name, record in result["records"].items():
-        for one in record["runs"]:
-            if "skipped" not in one:
-                each = one["instructions"] / one["macs"]
-                rows.append(
-                    f"| `{name}` | {record['file_bytes']:,} | {one['machine']} | `{one['prefer']}` | "
-                    f"{one['flash_bytes']:,} | {one['ram_bytes']:,} | {one['instructions']:,} | {each:.1f} | "
-                    f"{one['right']} of {one['of']} |"
-                )
-    return "\n".join(rows) + "\n"
+        runs = {(one["machine"], one["prefer"]): one for one in record["runs"] if "skipped" not in one}
+        ways = ways or [f"{machine}, `{prefer}`" for machine, prefer in runs]
+        shares = _shares(result["figures"], name)
+        if ("Cortex-M4 (mps2-an386)", "ram") in runs:
+            one, exact = runs["Cortex-M4 (mps2-an386)", "ram"], record["exact"]
+            other = max(exact["differing_ram"], exact["differing_speed"])
+            first.append(
+                f"| `{name}` | {record['file_bytes']:,} | {exact['correct']:,} | {other} | {one['flash_bytes']:,} | "
+                f"{one['ram_bytes']:,} | {' | '.join(shares)} |"
+            )
+        each = {f"{machine}, `{prefer}`": one for (machine, prefer), one in runs.items()}
+        shown = [
+            f"{each[way]['instructions']:,} ({each[way]['instructions'] / each[way]['macs']:.1f})"
+            if way in each
+            else "too large"
+            for way in ways
+        ]
+        second.append(f"| `{name}` | {' | '.join(shown)} |")
+    heads = [f"| file | {' | '.join(ways)} |", f"|---|{'--:|' * len(ways)}"]
+    told = (
+        "Flash and RAM on a Cortex-M4 with `--prefer ram`; TFLM's flash is "
+        f"{result['tflm_flash'][0]}; {result['tflm_flash'][1].removeprefix('published, not measured here: ')}. "
+        "Its arena is what its interpreter asks for on a 64-bit machine, an upper estimate, without its stack:\n"
+    )
+    between = "\nInstructions for an image, and for a multiply-accumulate:\n"
+    return "\n".join([told, *first, between, *heads, *second]) + "\n"
+
+
+def _shares(figures: list[dict[str, Any]], name: str) -> list[str]:
+    """What shares of TFLM's flash and arena a file takes, in percent."""
+    ends = (
+        "flash, share of TFLM's without kernels",
+        "flash, share of TFLM's with kernels",
+        "RAM, share of TFLM's arena",
+    )
+    found = {one["name"]: one["value"] for one in figures}
+    start = f"{name}, Cortex-M4 (mps2-an386), ram: "
+    return [f"{found[start + end]:.0%}" if start + end in found else "–" for end in ends]
 
 
 def _promises(benchmarks: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optkit.codegen._arithmetic import Multiplier, activation_range, check_sum, multiplier
+from optkit.codegen._arithmetic import HIGHEST, LOWEST, Multiplier, activation_range, check_sum, multiplier
 from optkit.codegen._rounding import ONCE
 from optkit.codegen._writing import Constants, Kernel, comment
 from optkit.errors import InputError
@@ -204,7 +204,7 @@ def dense_fields(
     """
     given, made = graph.input(node), graph.output(node)
     folded = bias - given.zero_point * weights.astype(np.int64).sum(axis=1)
-    worst = max(worst_sums(weights, folded))
+    worst = max(max(-low, high) for low, high in sum_ranges(weights, folded))
     # Rescaling to the left, and adding the zero point, must stay in 32 bits as well.
     check_sum((worst << max(0, *(one.shift for one in multipliers if one.shift < ONCE), 0)) + 128, node)
     label = comment(made.name)
@@ -227,10 +227,12 @@ def dense_fields(
     }
 
 
-def worst_sums(weights: np.ndarray, bias: np.ndarray) -> list[int]:
-    """For each row of weights int8 [n, k], with the zero points in the biases, the greatest sum by amount."""
-    found: list[int] = (np.abs(bias) + 128 * np.abs(weights.astype(np.int64)).sum(axis=1)).tolist()
-    return found
+def sum_ranges(weights: np.ndarray, bias: np.ndarray) -> list[tuple[int, int]]:
+    """For each row of weights int8 [n, k], with the zero points in the biases, the least and the greatest sum."""
+    wide = weights.astype(np.int64)
+    ends = np.stack([wide * LOWEST, wide * HIGHEST])
+    low, high = (bias + pick.sum(axis=1) for pick in (ends.min(axis=0), ends.max(axis=0)))
+    return [*zip(low.tolist(), high.tolist(), strict=True)]
 
 
 def filters_of(node: Node, graph: Graph) -> Tensor:

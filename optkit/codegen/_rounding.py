@@ -1,8 +1,9 @@
 """Factors that round once, as LiteRT's reference kernel of dense layers does in float64, in integers.
 
 That kernel's result, ``round(sum × factor)``, grows with the sum, step by step. So does an integer product with a
-half added and shifted. Two such stairs are equal everywhere once they are equal at both sides of each step, and there
-are at most 255: that is looked at for each factor, and an integer factor that differs anywhere is not used.
+half added and shifted. Two such stairs are equal everywhere once they begin equal and are equal at both sides of each
+step, and there are at most 255: that is looked at for each factor over the sums that its weights and bias can make, and
+an integer factor that differs anywhere is not used.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ _NARROW_BITS = 31
 _WIDE_BITS = 62
 
 
-def once(factors: list[float], worst: list[int], zero: int, node: Node) -> tuple[list[Multiplier], bool]:
+def once(factors: list[float], spans: list[tuple[int, int]], zero: int, node: Node) -> tuple[list[Multiplier], bool]:
     """Integer factors with one rounding.
 
     Args:
         factors: Real ones, float64.
-        worst: For each, the greatest sum by amount that it meets.
+        spans: For each, the least and the greatest sum that it meets.
         zero: Zero point that is added behind: with it the result is held in int8.
         node: For the message.
 
@@ -41,18 +42,24 @@ def once(factors: list[float], worst: list[int], zero: int, node: Node) -> tuple
     Raises:
         InputError: There is none that does the same everywhere.
     """
-    narrow = [_found(factor, most, zero, _NARROW_BITS) for factor, most in zip(factors, worst, strict=True)]
+    narrow = [_found(factor, span, zero, _NARROW_BITS) for factor, span in zip(factors, spans, strict=True)]
     if all(one is not None for one in narrow):
         return [one for one in narrow if one is not None], False
     wide = [
-        _found(factor, most, zero, _WIDE_BITS - most.bit_length()) for factor, most in zip(factors, worst, strict=True)
+        _found(factor, span, zero, _WIDE_BITS - _most(span).bit_length())
+        for factor, span in zip(factors, spans, strict=True)
     ]
     if any(one is None for one in wide):
         raise InputError(f"{node.place} has scales for which no integer factor rounds as the reference kernel does")
     return [one for one in wide if one is not None], True
 
 
-def _found(factor: float, worst: int, zero: int, bits: int) -> Multiplier | None:
+def _most(span: tuple[int, int]) -> int:
+    """The greatest sum by amount."""
+    return max(-span[0], span[1])
+
+
+def _found(factor: float, span: tuple[int, int], zero: int, bits: int) -> Multiplier | None:
     """The factor of so many bits that makes the same stairs, ``None`` where none does."""
     fraction, exponent = math.frexp(factor)
     shift = bits - exponent
@@ -60,13 +67,16 @@ def _found(factor: float, worst: int, zero: int, bits: int) -> Multiplier | None
     if factor <= 0 or not ONCE <= shift <= _WIDE_BITS:
         return None
     exact = round(fraction * 2.0**bits)
-    starts = _steps(factor, worst, zero)
+    starts = _steps(factor, span, zero)
     levels = _real(factor, starts)
+    first = int(_held(_real(factor, np.array([span[0]])), zero)[0])
     for change in _TRIED:
         value = exact + change
         # In 32 bits the half is added to the product's upper part.
-        held = bits > _NARROW_BITS or worst + 2 ** (shift - ONCE) < 2**31
-        if 0 < value < 2**bits and held and _same(value, shift, starts, levels):
+        held = bits > _NARROW_BITS or _most(span) + 2 ** (shift - ONCE) < 2**31
+        begins = (span[0] * value + (1 << (shift - 1))) >> shift
+        begins_alike = int(_held(np.array([begins]), zero)[0]) == first
+        if 0 < value < 2**bits and held and begins_alike and _same(value, shift, starts, levels):
             return Multiplier(value, shift)
     return None
 
@@ -80,14 +90,20 @@ def _real(factor: float, sums: np.ndarray) -> np.ndarray:
     return result
 
 
-def _steps(factor: float, worst: int, zero: int) -> np.ndarray:
+def _held(values: np.ndarray, zero: int) -> np.ndarray:
+    """Held in int8 once the zero point is added."""
+    result: np.ndarray = np.clip(values, LOWEST - zero, HIGHEST - zero)
+    return result
+
+
+def _steps(factor: float, span: tuple[int, int], zero: int) -> np.ndarray:
     """The sums at which the result, held in int8, is one higher than at the sum before, int64."""
     levels = np.arange(LOWEST + 1 - zero, HIGHEST + 1 - zero)
     near = np.ceil((levels - 0.5) / factor).astype(np.int64)
     tried = near[:, None] + np.arange(-2, 3)
     above = _real(factor, tried.reshape(-1)).reshape(tried.shape) >= levels[:, None]
     starts: np.ndarray = tried[np.arange(len(levels)), above.argmax(axis=1)]
-    inside: np.ndarray = starts[(np.abs(starts) <= worst) | (np.abs(starts - 1) <= worst)]
+    inside: np.ndarray = starts[(starts > span[0]) & (starts <= span[1])]
     return inside
 
 

@@ -38,7 +38,7 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     weights = (filters.values if filters.values is not None else np.zeros(0)).reshape(outputs, depth)
     factors = _factors(node, graph, filters)
     folded = bias - given.zero_point * weights.astype(np.int64).sum(axis=1)
-    multipliers, wide = once(factors, _kernels.worst_sums(weights, folded), made.zero_point, node)
+    multipliers, wide = once(factors, _kernels.sum_ranges(weights, folded), made.zero_point, node)
     vectors = constants.lanes > 1 and not wide
     stored = "int8" if vectors else filters.dtype
     if vectors:

@@ -15,6 +15,7 @@ from benchmarks import emulated
 if TYPE_CHECKING:
     from pathlib import Path
 
+KIB = 1024
 MACHINES = list(emulated.MACHINES)
 
 
@@ -68,3 +69,43 @@ def test_a_wrong_answer_there_is_noticed(tmp_path: Path, monkeypatch: pytest.Mon
     found = emulated.emulated(_network(tmp_path / "net.tflite"), tmp_path, name, emulated.MACHINES[name], "ram")
     assert built
     assert found["right"] < found["of"]
+
+
+def _record(size: int, flash: int, ram: int, **more: Any) -> dict[str, Any]:
+    run = {"machine": MACHINES[0], "prefer": "ram", "right": 16, "of": 16, "flash_bytes": flash, "ram_bytes": ram}
+    run |= {"instructions": 600, "macs": 100}
+    exact = {"differing_ram": 0, "differing_speed": 0, "images": 10_000, "correct": 9960}
+    return {"file_bytes": size, "tflm_arena_bytes": 5000, "runs": [run], "exact": exact} | more
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({}, None),
+        ({"flash": 8 * KIB + 1}, "flash"),
+        ({"ram": 4 * KIB + 1}, "RAM with stack"),
+        ({"ram": 3001}, "RAM, share of TFLM's arena"),
+        ({"flash": 8 * KIB, "size": 6000}, "flash, share of TFLM's without kernels"),
+        ({"right": 15}, "right answers"),
+        ({"differing_speed": 1}, "test images with another output than LiteRT"),
+        ({"prefer": "speed", "instructions": 801}, "instructions a MAC"),
+    ],
+)
+def test_what_is_promised_is_checked(changed: dict[str, Any], name: str | None) -> None:
+    sizes = {"size": 6 * KIB, "flash": 6000, "ram": 2000}
+    record = _record(**(sizes | {key: value for key, value in changed.items() if key in sizes}))
+    record["runs"][0] |= {key: value for key, value in changed.items() if key in record["runs"][0]}
+    record["exact"] |= {key: value for key, value in changed.items() if key in record["exact"]}
+    missed = [one.name for one in emulated._figures("net", record) if not one.reached]
+    assert all("net" in one for one in missed)
+    assert missed == [] if name is None else any(one.endswith(name) for one in missed)
+
+
+def test_the_best_file_is_one_that_fits() -> None:
+    small, large = _record(9000, 9000, 3000), _record(17_000, 17_000, 3000)
+    large["exact"] = {**large["exact"], "correct": 9970}
+    (found,) = emulated._best({"small": small, "large": large})
+    assert (found.value, found.reached) == (99.6, True)
+    assert "small" in found.name
+    small["exact"] = {**small["exact"], "correct": 9949}
+    assert not emulated._best({"small": small, "large": large})[0].reached
