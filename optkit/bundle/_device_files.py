@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = {"tflite": "ai-edge-litert", "onnx": "onnxruntime"}
 PREDICT = ("pictures", "ports", "sessions", "classify")
-SELFTEST = ("intervals", "machine", "sensors", "timing", "selftest")
+SELFTEST = ("intervals", "machine", "sensors", "timing", "whole", "selftest")
 _SELFTEST_SECONDS = 300
 _INTEGERS = {"int8", "uint8", "int16"}
 # Reference kernels are a hundred times as slow as the others.

@@ -59,4 +59,5 @@ def _promise(tolerance: dict[str, Any], *, whole: bool) -> str:
             "equal bit for bit to those where the bundle was made with LiteRT's reference kernels, within "
             f"{tolerance['absolute']:g} steps\nwith the fast ones (they round by processor), and all answers the same"
         )
-    return f"within {tolerance['absolute']:g} of those where the bundle was made, and all answers the same"
+    share = f", and {tolerance['relative']:g} of the largest," if tolerance["relative"] else ""
+    return f"within {tolerance['absolute']:g}{share} of those where the bundle was made, and all answers the same"

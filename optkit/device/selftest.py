@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import hashlib
 import importlib
 import json
 import math
-import os
 import random
 import subprocess
 import sys
@@ -28,6 +26,8 @@ from optkit.device.intervals import noise_floor, percentile_or_none, ratio_inter
 from optkit.device.machine import describe, load_average, versions
 from optkit.device.sensors import Watch, throttling
 from optkit.device.timing import Timed, measure_cycles, opened, warm_up
+from optkit.device.whole import usable, write_whole
+from optkit.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 LEAST_PROCESSES = 3
@@ -35,32 +35,6 @@ SECONDS_OF_EACH_FILE = 1.0
 LEAST_CALLS = 50
 WANTED_WIDTH = 0.02
 _NOT_OURS = 2
-
-
-def manifest_of(folder: Path) -> dict[str, Any]:
-    """The bundle's manifest, whose own digest is over everything else in it.
-
-    Raises:
-        ValueError: It is damaged.
-    """
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
-    rest = {name: value for name, value in found.items() if name != "sha256"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
-    if hashlib.sha256(text.encode()).hexdigest() != found.get("sha256"):
-        raise ValueError("its content is not what its own digest says")
-    return found
-
-
-def damaged(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    """The files that are missing or not as they were made."""
-    wrong = []
-    for name, digest in manifest["files"].items():
-        path = folder / name
-        if not path.is_file():
-            wrong.append(f"{name} is missing")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            wrong.append(f"{name} is damaged")
-    return wrong
 
 
 def check(name: str, *, passed: bool, observed: object, limit: object, unit: str, reason: str = "") -> dict[str, Any]:
@@ -256,17 +230,12 @@ def report_of(manifest: dict[str, Any], variant: dict[str, Any], more: dict[str,
 
 
 def run(given: argparse.Namespace) -> int:
-    """Check, measure, write the report, say what was seen."""
-    try:
-        manifest = manifest_of(HERE)
-    except (OSError, ValueError) as error:
-        print(f"Error: manifest.json is damaged ({error}): send the bundle again", file=sys.stderr)
-        return _NOT_OURS
-    wrong = damaged(HERE, manifest)
-    for line in wrong:
-        print(f"Error: {line}: send the bundle again", file=sys.stderr)
-    if wrong:
-        return _NOT_OURS
+    """Check, measure, write the report, say what was seen.
+
+    Raises:
+        InputError: Nothing can be checked, or the report not be written.
+    """
+    manifest = usable(HERE, given.out)
     before = load_average()
     described = describe()
     if given.emulated:
@@ -277,8 +246,7 @@ def run(given: argparse.Namespace) -> int:
     try:
         checks, accuracy, told = judged(predict, manifest)
     except predict.InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return _NOT_OURS
+        raise InputError(str(error)) from error
     failed = [one for one in checks if not one["passed"]]
     warnings = ["emulated: times say nothing about a device and are never compared"] if given.emulated else []
     started = time.monotonic()
@@ -329,9 +297,10 @@ def run(given: argparse.Namespace) -> int:
             }
         ]
     report = report_of(manifest, variant, more)
-    temporary = given.out.with_name(f"{given.out.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(given.out)
+    try:
+        write_whole(given.out, json.dumps(report, indent=2, sort_keys=True, allow_nan=False) + "\n")
+    except OSError as error:
+        raise InputError(f"{given.out} cannot be written: {error.strerror}; choose another --out") from error
     tell(variant, manifest, given.out)
     return 1 if failed else 0
 
@@ -367,7 +336,12 @@ def main() -> int:
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure is None:
-        return run(given)
+        try:
+            return run(given)
+        except InputError as error:
+            for line in str(error).splitlines():
+                print(f"Error: {line}", file=sys.stderr)
+            return _NOT_OURS
     sys.path.insert(0, str(HERE))
     seconds, calls, seed = json.loads(given.measure)
     print(json.dumps(measured(importlib.import_module("predict"), seconds, calls, given.threads, seed)))

@@ -119,15 +119,21 @@ def checked_engine(plugin: ModuleType, target: str, engine: str | None) -> str |
 
 
 def check_out(out: Path) -> None:
-    """Refuse a place that is taken.
+    """Refuse a place that is taken or cannot be, before any work.
 
     Raises:
-        InputError: Something is there.
+        InputError: Something is there, or nothing can be written there.
     """
+    parent = out.absolute().parent
     if os.path.lexists(out):
         raise InputError(f"--out expects a folder that is not there yet, found {out}; choose another, or take it away")
-    if not out.absolute().parent.is_dir():
-        raise InputError(f"--out expects a place in a folder that is there, found {out}; make {out.absolute().parent}")
+    if not parent.is_dir():
+        raise InputError(f"--out expects a place in a folder that is there, found {out}; make {parent}")
+    # The longest name that is made there.
+    longest = f"{store.TEMPORARY_PREFIX}{os.getpid()}-{out.name}"
+    if not os.access(parent, os.W_OK | os.X_OK) or len(os.fsencode(longest)) > os.pathconf(parent, "PC_NAME_MAX"):
+        shown = str(out) if len(str(out)) < 200 else f"{str(out)[:200]}…"
+        raise InputError(f"--out expects a short name in a folder that can be written, found {shown}; choose another")
 
 
 def _chosen(

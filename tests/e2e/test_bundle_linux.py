@@ -132,6 +132,15 @@ def test_other_answers_are_seen(bundled: dict[str, Path], tmp_path: Path) -> Non
         assert report.variants[0].status == "failed"
 
 
+def test_a_report_that_cannot_be_written_is_told(bundled: dict[str, Path], tmp_path: Path) -> None:
+    for out in (tmp_path / "nowhere" / "report.json", tmp_path):
+        done = alone(bundled["fp32.onnx"], "selftest.py", *FAST, "--out", str(out))
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "choose another --out" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.parent.iterdir() if path.name.startswith(f"{tmp_path.name}.")] == []
+
+
 def test_a_runtime_that_is_missing_is_named(bundled: dict[str, Path]) -> None:
     hidden = "import runpy, sys; sys.modules['onnxruntime'] = None; sys.argv = sys.argv[1:]; "
     command = [sys.executable, "-c", hidden + "runpy.run_path(sys.argv[0], run_name='__main__')"]

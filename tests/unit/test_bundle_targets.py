@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import model_files
@@ -14,7 +15,7 @@ from onnx import helper
 from optkit import registry
 from optkit.bundle import Limits, Subject, _c_files, _metadata, _tflm_operators, mcu
 from optkit.errors import BudgetMissedError, InputError
-from optkit.pipeline import bundle_subject
+from optkit.pipeline import bundle, bundle_subject
 from optkit.problem import Preprocessing, Task
 from optkit.readback import ModelFacts, Operator, Port
 from optkit.schema import DataFacts
@@ -73,6 +74,19 @@ def test_several_inputs_or_outputs_are_refused(
     onnx.save(model_files.onnx_model(nodes, {}, *ports), path)
     with pytest.raises(InputError, match=words):
         bundle_subject.answers(path, np.zeros((2, 4), np.float32), Preprocessing(), tmp_path)
+
+
+def test_a_place_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    bundle.check_out(tmp_path / "a 'b\" ü 日本")
+    places = {"n" * 240: "a short name", "closed": "not there yet", "nowhere/x": "make "}
+    # Root writes everywhere.
+    places |= {} if os.geteuid() == 0 else {"closed/x": "that can be written"}
+    for name, words in places.items():
+        with pytest.raises(InputError, match=words) as told:
+            bundle.check_out(tmp_path / name)
+        assert len(str(told.value)) < 400
 
 
 def test_operators_that_a_microcontroller_lacks_are_named() -> None:
