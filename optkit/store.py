@@ -284,11 +284,7 @@ def locked(folder: Path, command: str) -> Iterator[None]:
         stream.truncate(0)
         stream.write(f"{os.getpid()} {command}")
         stream.flush()
-        for left in list(folder.rglob(f"{TEMPORARY_PREFIX}*")):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+        clear_temporaries(folder)
         yield
 
 
@@ -336,6 +332,15 @@ def _is_left(folder: Path, name: str) -> bool:
     finally:
         os.close(held)
     return True
+
+
+def clear_temporaries(*folders: Path) -> None:
+    """Remove what processes that were killed were writing; whoever calls it knows that none of them is alive."""
+    for left in [one for folder in folders for one in folder.rglob(f"{TEMPORARY_PREFIX}*")]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def is_locked(folder: Path) -> bool:

@@ -201,6 +201,10 @@ def command(recipes: tuple[str, ...], out: str | None, **options: Any) -> None:
 
 
 def _end(report: Report) -> None:
+    """Exit code 4 where some files failed, 2 where none could be made at all."""
+    if not report.variants:
+        first = report.skipped[0]
+        raise InputError(f"no file could be made, see the report; {first.name}.{first.format}: {first.reason}")
     failed = [f"{variant.name}.{variant.format}" for variant in report.variants if variant.status == "failed"]
     if failed:
         raise PartialError(f"{len(failed)} of {len(report.variants)} files failed: {', '.join(failed)}; see the report")

@@ -35,7 +35,7 @@ from optkit.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -293,9 +293,24 @@ def _warnings(run: Finished, first: StageRecord) -> list[str]:
             f"--quick: trained on {settings.train_samples} images, without a control; use the figures for a first "
             "look only"
         )
-    known = {f"{file.name}.{file.format}" for file in plan.files}
-    known |= set() if run.search is None else {f"{one.name}.{one.format}" for one in run.search.trials}
-    left = sorted(path.name for path in (folder / "artifacts").iterdir() if path.name not in known)
-    if left:
-        found.append(f"not of this run, left from an earlier one in the same folder: artifacts/{', '.join(left)}")
-    return found
+    return [*found, *left_over(folder, [(file.name, file.format) for file in plan.files], run.search)]
+
+
+def left_over(folder: Path, made: Iterable[tuple[str, str]], search: SearchRecord | None) -> list[str]:
+    """A warning about files in ``artifacts`` that the report says nothing of; none where there are none.
+
+    Args:
+        folder: The run folder.
+        made: Name and format of the run's own files.
+        search: Where the run was a search: it also knows the files that it tried, and one that was begun when the time
+            was up has no trial, and yet is there for the next run to go on with.
+    """
+    known = {*made, *(() if search is None else ((one.name, one.format) for one in search.trials))}
+    names = {f"{name}.{file_format}" for name, file_format in known}
+    left = sorted(path.name for path in (folder / "artifacts").iterdir() if path.name not in names)
+    if not left:
+        return []
+    whence = "not of this run, left from an earlier one in the same folder"
+    if search is not None:
+        whence = "not judged: begun when the time was up, or left from an earlier run in the same folder"
+    return [f"{whence}: artifacts/{', '.join(left)}"]

@@ -226,7 +226,7 @@ def _merge(before: Path, after: Path, keep: Sequence[str], data: Data, *, name: 
     except InputError as error:
         reason = str(error).replace(str(merged), "the file with merged scales").replace(str(before), str(name))
         raise InputError(f"--merge-scales cannot be judged: {reason}; leave it out") from error
-    versus = _versus(np.asarray(data.labels), *answers)
+    versus = _versus(np.asarray(data.labels), *answers, name=name)
     saves = after.stat().st_size - merged.stat().st_size
     allowed = versus.verdict != "worse" and saves > 0
     if allowed:
@@ -234,11 +234,23 @@ def _merge(before: Path, after: Path, keep: Sequence[str], data: Data, *, name: 
     return Merge(allowed, saves, len(data.labels), versus, list(told["merge_notes"]))
 
 
-def _versus(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Comparison | ErrorComparison:
-    """Class by class, or by errors where the one output is a value."""
+def _versus(labels: np.ndarray, before: np.ndarray, after: np.ndarray, *, name: Path) -> Comparison | ErrorComparison:
+    """Class by class, or by errors where the one output is a value.
+
+    Raises:
+        InputError: The file knows no more of these data than their commonest class.
+    """
     if before.dtype.kind == "f":
         task = task_of(labels, before)
         if task.kind == "regression":
             return compare_errors(labels, before, after)
         before, after = decided(before, task), decided(after, task)
+    right, commonest = (before == labels).mean(), np.unique(labels, return_counts=True)[1].max() / len(labels)
+    # Of a file that guesses, nothing can be lost.
+    if right <= commonest:
+        raise InputError(
+            f"--merge-scales is decided by right answers, and {name} gives {right:.1%} of them on {len(labels):,} "
+            f"validation examples, no more than their commonest class would ({commonest:.1%}); check --data, and how "
+            "values are fed (--scale, --mean, --std)"
+        )
     return compare_answers(labels, before, after)

@@ -16,7 +16,7 @@ import msgspec
 from optkit import data, registry, store
 from optkit.data._calibration import choose
 from optkit.data._inputs import form_of, real_dtype, size_of
-from optkit.errors import InputError, nearest
+from optkit.errors import InputError, UnreachableError, nearest
 from optkit.pipeline import building, slim_export
 from optkit.pipeline.settings import Settings
 from optkit.pipeline.train_settings import TrainSettings
@@ -202,10 +202,11 @@ def apply_technique(
     if parent is None:
         raise InputError(f"the model {parent_name} in {folder} was changed during the run; run the command again")
     *history, step = [msgspec.convert(item, Step) for item in steps]
-    if parent.result["post_training_only"] is not None:
-        raise InputError(f"{step.name} needs training: {parent.result['post_training_only']}")
-    model = keras_models.load(model_path(root, parent_name, parent.result))
     module = registry.load("techniques", step.name)
+    if parent.result["post_training_only"] is not None:
+        kind = UnreachableError if getattr(module, "STOPS", False) else InputError
+        raise kind(f"{step.name} needs training: {parent.result['post_training_only']}")
+    model = keras_models.load(model_path(root, parent_name, parent.result))
     dataset = _data(wanted)
     work = techniques.Work(
         params=msgspec.convert(step.params, module.Params),

@@ -52,7 +52,10 @@ def import_teacher(
     else:
         task = msgspec.convert(_record(root, baseline_key).result["task"], Task)
     own = msgspec.structs.replace(wanted, model=path, output=None, skip_layers=())
-    taken = take_in(own, dataset, lambda found: check_outputs(path, found, task))
+    try:
+        taken = take_in(own, dataset, lambda found: check_outputs(path, found, task))
+    except InputError as error:
+        raise _of_teacher(path, error) from error
     file = root / "cache" / f"{key}.teacher{_suffix(taken.imported.post_training_only)}"
     keras_models.save(taken.model, file)
     files = [file] if file.is_file() else sorted(one for one in file.rglob("*") if one.is_file())
@@ -92,6 +95,14 @@ def check_outputs(path: str, found: Task, wanted: Task) -> None:
         f"teacher {path}: expected outputs like those of the model to be taught, {_words(wanted)}, found "
         f"{_words(found)}; give a teacher that was trained on the same labels"
     )
+
+
+def _of_teacher(path: str, error: InputError) -> InputError:
+    """A refusal that speaks of a model and its data as one that says which model, and why it gets these data."""
+    reason, subject = str(error), f"teacher {path}"
+    if reason.startswith(subject):
+        return error
+    return InputError(f"{subject}, which gets the examples of the model that it teaches: {reason}, or another teacher")
 
 
 def _words(task: Task) -> str:

@@ -112,8 +112,9 @@ def try_round(place: Place, wanted: Round, seconds: float | None) -> tuple[list[
             plan, failures = _make(place, plan, seconds)
             return _known(place, plan, wanted, failures, _timed(place, plan, failures)), True
     except TimeUpError:
-        # What is running would go on.
+        # What is running would go on. What it was writing is no file of the folder.
         place.engine.stop()
+        store.clear_temporaries(*(place.folder / name for name in store.FOLDERS))
     done = [file for file in plan.files if store.load_stage(place.folder, file.check_key) is not None]
     plan = plan._replace(files=done, skipped=[])
     return [one for one in _known(place, plan, wanted, {}, _timed(place, plan, {})) if one.files], False

@@ -170,6 +170,7 @@ def test_a_killed_search_goes_on_and_is_not_empty_handed(tmp_path: Path) -> None
     result = optkit(*command[len(OPTKIT) :], "--time", f"{spent + 3:.1f}s")
     assert result.returncode in {0, 3}, result.stdout + result.stderr
     assert report_of(folder)["search"]["stopped"].endswith("is up")
+    assert not list(folder.glob("*/.optkit-tmp-*"))
     assert known | {"qat+int8"} <= set(tried(folder))
     # Nothing that was finished was begun again, but for what the delivered files are asked on the test part.
     stages = started(folder)

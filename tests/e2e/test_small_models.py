@@ -36,6 +36,15 @@ for name, classes in (("good", 10), ("five", 5)):
     model.fit(images, labels % classes, batch_size=64, epochs=2, verbose=0)
     model.save(f"{sys.argv[1]}/{name}.keras")
 
+# A teacher of other pictures, and a network with a loop that neither tf_keras nor TFLite's own operators have.
+tall = keras.Sequential([keras.Input((14, 14, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+tall.save(f"{sys.argv[1]}/tall.keras")
+loop = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Reshape((28, 28)), keras.layers.LSTM(8, name="loop"),
+                         keras.layers.Dense(10, "softmax")])
+loop.compile("adam", "sparse_categorical_crossentropy")
+loop.fit(images[:2000], labels[:2000], batch_size=64, verbose=0)
+loop.save(f"{sys.argv[1]}/loop.keras")
+
 # Channels of very different sizes, which the next layer makes up for.
 model = keras.Sequential([
     keras.Input((28, 28, 1)), keras.layers.Conv2D(8, 5, strides=2, use_bias=False, name="conv"),
@@ -170,6 +179,10 @@ def test_a_teacher_of_the_users_own_teaches_and_another_one_teaches_anew(teacher
     [
         ("distill:teachers=five.keras+fp32", "expected outputs like those of the model to be taught, 10 probabilities"),
         ("distill:teachers=none.keras+fp32", "none.keras"),
+        (
+            "distill:teachers=tall.keras+fp32",
+            "Error: teacher tall.keras, which gets the examples of the model that it teaches: the model tall.keras",
+        ),
         ("distill:student=lenet+fp32", "unknown student 'lenet': did you mean lenet5"),
     ],
 )
@@ -182,6 +195,24 @@ def test_what_cannot_teach_is_refused_before_anything_is_trained(
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("shrink:macs=0.5,epochs=1+int8", "shrink needs training: layer 'loop': tf_keras has no counterpart of LSTM"),
+        ("int8", "no file could be made, see the report; fp32.tflite: TFLite has no built-in operator for "),
+    ],
+)
+def test_a_model_of_which_nothing_can_be_made_is_bad_input(
+    teachers: Path, tmp_path: Path, recipe: str, message: str
+) -> None:
+    chosen = ("--scale", "1/255", "--formats", "tflite", "--recipe", recipe, "--out", str(tmp_path / "run"))
+    before = (teachers / "loop.keras").read_bytes()
+    result = optkit("compress", "loop.keras", *chosen, cwd=teachers)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert message in result.stderr
+    assert (teachers / "loop.keras").read_bytes() == before
 
 
 def test_equalizing_gives_an_int8_model_back_what_channels_of_all_sizes_take(teachers: Path) -> None:

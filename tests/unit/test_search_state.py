@@ -14,6 +14,7 @@ from sample_search import LIMITS, sample_search
 from optkit.environment import describe
 from optkit.errors import InputError
 from optkit.pipeline.figures import Measured
+from optkit.pipeline.outputs import left_over
 from optkit.schema import Latency
 from optkit.search.budget import Budget
 from optkit.search.rounds import TimeUpError, time_limit
@@ -92,3 +93,18 @@ def test_a_file_that_is_too_slow_when_timed_again_is_not_within() -> None:
 def test_an_unknown_limit_is_refused() -> None:
     with pytest.raises(InputError, match="did you mean max_size"):
         compress_within({"max_sise": "20KB"})
+
+
+def test_a_file_that_was_begun_when_the_time_was_up_is_not_called_an_earlier_runs(tmp_path: Path) -> None:
+    record = sample_search()
+    (tmp_path / "artifacts").mkdir()
+    for name in ("fp32.tflite", f"{record.trials[0].name}.{record.trials[0].format}"):
+        (tmp_path / "artifacts" / name).touch()
+    made = [("fp32", "tflite")]
+    assert left_over(tmp_path, made, record) == []
+    (tmp_path / "artifacts" / "int16x8.tflite").touch()
+    (found,) = left_over(tmp_path, made, record)
+    assert found.startswith("not judged: begun when the time was up, or left from an earlier run")
+    assert found.endswith(": artifacts/int16x8.tflite")
+    (found,) = left_over(tmp_path, [*made, (record.trials[0].name, record.trials[0].format)], None)
+    assert found == "not of this run, left from an earlier one in the same folder: artifacts/int16x8.tflite"

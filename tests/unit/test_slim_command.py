@@ -206,6 +206,19 @@ def test_merged_scales_are_decided_on_validation_data(tmp_path: Path) -> None:
     assert all(len(one.scales) == 1 for one in readback.read(out).constants if one.role == "weight")
 
 
+def test_merged_scales_are_not_decided_on_data_of_which_the_file_knows_nothing(tmp_path: Path) -> None:
+    path = model_files.write_tflite(tmp_path, model_files.network(), "int8")
+
+    def other_labels(folder: Path) -> Data:
+        given = write_data(folder)
+        assert given.labels is not None
+        return given._replace(labels=(given.labels + 1) % 10)
+
+    with pytest.raises(InputError, match="no more than their commonest class would"):
+        slim(path, tmp_path / "new.tflite", write_data=other_labels, merge=True)
+    assert not (tmp_path / "new.tflite").exists()
+
+
 def test_merged_scales_that_cost_accuracy_are_not_delivered(tmp_path: Path) -> None:
     net = model_files.network()
     # One channel with a kernel a thousand times as large, which the dense layer weighs down: with its scale for all,
