@@ -5,14 +5,15 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
-from markupsafe import Markup
-
+from benchmarks._drawing import drawing
 from optkit import store
 from optkit.report import svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from markupsafe import Markup
 
     from benchmarks._lessons_outcome import Curve, Outcome, Setting
 
@@ -83,19 +84,7 @@ def draw(outcome: Outcome) -> str:
     label = f"{outcome.title}: {outcome.claim}: {outcome.verdict}. " + "; ".join(
         f"{one.name} {number(one.mean)} ± {number(one.deviation)} {outcome.unit}".strip() for one in outcome.settings
     )
-    paper = svg.element("rect", x=0.5, y=0.5, width=WIDTH - 1.0, height=height - 1.0, rx=10.0, class_="paper")
-    return svg.element(
-        "svg",
-        svg.element("title", label),
-        svg.element("style", Markup(STYLE)),  # noqa: S704  # a constant
-        paper,
-        *parts,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {height}",
-        width=WIDTH,
-        height=height,
-        role="img",
-    )
+    return drawing(WIDTH, height, label, STYLE, parts)
 
 
 def number(value: float) -> str:

@@ -20,9 +20,10 @@ from benchmarks._lessons_experiments import EXPERIMENTS, Experiment, trainings
 from benchmarks._lessons_outcome import Outcome, outcome
 from benchmarks._lessons_train import Run, Training, load
 from benchmarks._result import Figure, write
+from benchmarks._screen import Screen
 from optkit import environment, store
 from optkit.errors import nearest
-from optkit.pipeline.progress import Event, Schedule
+from optkit.pipeline.progress import Schedule
 from optkit.pipeline.stages import WORKER_ENVIRONMENT
 from optkit.pipeline.train_settings import TrainSettings, resolve_training
 from optkit.workers import Failure, Job, Workers
@@ -148,7 +149,7 @@ def _train(wanted: dict[str, Training], cache: Path, *, again: bool) -> Trained:
         return Trained(runs, failed, kept)
     resolved = {key: resolve_training(training.settings) for key, training in missing.items()}
     order = sorted(missing, key=lambda key: -_seconds(resolved[key]))
-    show = _Screen(len(missing))
+    show = Screen(len(missing))
     schedule = Schedule({("train", key): _seconds(resolved[key]) for key in missing}, show.note)
     jobs = []
     for key in order:
@@ -184,18 +185,3 @@ def _named(training: Training) -> str:
     settings = {name: value for name, value in training.settings.items() if name != "baseline"}
     words = ", ".join(f"{name} {value}" for name, value in settings.items())
     return f"{training.settings['baseline']}, {words}, seed {training.seed}"
-
-
-class _Screen:
-    """A line for every training that has come to its end, with the time that is left."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
-
-    def note(self, event: Event) -> None:
-        """Print the end of a training; what comes between is only counted."""
-        if event.fraction < 1 or not event.text:
-            return
-        self._done += 1
-        left = "" if event.seconds_left is None else f", about {event.seconds_left / 60:.0f} min left"
-        print(f"[{self._done}/{self._total}] {event.overall:4.0%}{left}: {event.text}", flush=True)

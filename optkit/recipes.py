@@ -56,6 +56,14 @@ def precision_params(name: str) -> type[msgspec.Struct] | None:
     return None
 
 
+def defaults(step: str) -> dict[str, Any]:
+    """The parameters of a technique or precision as they are where none is given."""
+    params = (
+        registry.load("techniques", step).Params if step in registry.names("techniques") else precision_params(step)
+    )
+    return {} if params is None else msgspec.to_builtins(params())
+
+
 def parse(text: str) -> Recipe:
     """Read ``prune:sparsity=0.8,epochs=1+int8``.
 
@@ -123,8 +131,13 @@ def check(steps: Sequence[Step], text: str) -> Recipe:
         raise InputError(f"recipe {text!r}: the precision {steps[-1].name!r} takes no parameters")
     filled = [_fill(step, registry.load("techniques", step.name).Params, text) for step in steps[:-1]]
     _check_order(filled, steps[-1].name, text)
-    last = Step(steps[-1].name) if own is None else _fill(steps[-1], own, text)
+    last = Step(steps[-1].name) if own is None else _given(_fill(steps[-1], own, text))
     return Recipe("+".join(step.name for step in steps), (*filled, last))
+
+
+def _given(step: Step) -> Step:
+    """A precision without the parameters that it does without: plain ``int8`` stays what it is."""
+    return Step(step.name, {key: value for key, value in step.params.items() if value is not None})
 
 
 def _fill(step: Step, params_type: type[msgspec.Struct], text: str) -> Step:

@@ -25,7 +25,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     "exporters": ("SUMMARY", "SOURCE", "FORMAT", "PRECISIONS", "export", "unsupported"),
     "runtimes": ("SUMMARY", "SOURCE", "FORMAT", "open_model", "version"),
     "readback": ("SUMMARY", "SOURCE", "FORMAT", "read"),
+    "bundle": ("SUMMARY", "SOURCE", "FORMATS", "refuse", "write", "prove"),
     "slimming": ("SUMMARY", "SOURCE", "FORMAT", "KEEPS", "slim"),
+    "engines": ("SUMMARY", "SOURCE", "OPTIONS", "open_engine"),
+    "codegen": ("SUMMARY", "SOURCE", "KIND", "VERSIONS", "IGNORED", "lower"),
 }
 
 

@@ -25,6 +25,7 @@ from optkit.quality import (
 )
 from optkit.runtime_record import OperatorFigures, RuntimeFacts
 from optkit.search_record import SearchRecord
+from optkit.sensitivity_record import Sensitivity
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -55,6 +56,7 @@ __all__ = [
     "RuntimeFacts",
     "ScalingPoint",
     "SearchRecord",
+    "Sensitivity",
     "Size",
     "Skipped",
     "Speedup",
@@ -208,7 +210,8 @@ class Variant(Struct, frozen=True):
     ``recipe`` is ``None`` for a file that no optkit run made. ``is_baseline`` marks the file that others of its format
     are held against. ``scaling`` has other batches and thread counts, where they were asked for. Files that answer
     with a class have ``accuracy``, those that answer with a value ``errors``; the other is ``None``. ``metrics`` has
-    further figures of the answers by name, see ``optkit.measure.quality``.
+    further figures of the answers by name, see ``optkit.measure.quality``. ``sensitivity`` says which layers lose most
+    when quantized, and which were left in float, where a drop was set for it.
     """
 
     name: str
@@ -237,6 +240,7 @@ class Variant(Struct, frozen=True):
     runtime_facts: RuntimeFacts | None = None
     errors: Errors | None = None
     errors_validation: Errors | None = None
+    sensitivity: Sensitivity | None = None
 
 
 class Environment(Struct, frozen=True):

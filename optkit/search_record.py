@@ -71,7 +71,8 @@ class SearchRecord(Struct, frozen=True):
     ``smallest_drop`` is the smallest limit that ``validation`` examples can show (``None`` for values, of which it is
     not known beforehand), ``evidence`` says so in words. ``delivered`` and ``delivered_format`` name the file that
     ``rule`` chose; it is within all limits where ``met``. ``missed`` says of each limit that it is beyond by how much.
-    ``cpu_model`` is the processor that a limit on latency is about. ``stopped`` says why the search ended.
+    ``cpu_model`` is the processor that a limit on latency is about, that of ``latency_node`` (``None`` for the machine
+    that the search ran on). ``engine`` says where trials ran. ``stopped`` says why the search ended.
     """
 
     limits: list[Limit]
@@ -88,3 +89,5 @@ class SearchRecord(Struct, frozen=True):
     rule: str
     stopped: str
     seconds: float
+    latency_node: str | None = None
+    engine: list[str] = []

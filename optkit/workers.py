@@ -14,9 +14,11 @@ JSON object a line.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -30,6 +32,9 @@ from typing import Any, NamedTuple, Self
 from optkit import limits, store
 from optkit.errors import EnvironmentFailedError, InputError, InternalError, OptkitError
 
+# linux/prctl.h: a signal for this process when its parent is gone.
+_PR_SET_PDEATHSIG = 1
+
 Tell = Callable[[dict[str, Any]], None]
 
 # Errors of these packages about a stranger's model are the model's.
@@ -42,6 +47,9 @@ class Job(NamedTuple):
     ``threads`` is the number of cores that it keeps busy. ``opens`` is the path of a stranger's model that it opens:
     then it runs under ``optkit.limits``, and a crash or want of memory is an ``InputError``. It runs some hundred
     examples of ``example_values`` numbers each through the model, which takes its time.
+
+    For those who run it on another machine: ``trial`` is what it is a part of, and ``needs`` are the keys of the
+    stages whose files it reads; its own key is its argument ``key``.
     """
 
     name: str
@@ -51,6 +59,8 @@ class Job(NamedTuple):
     threads: int = 1
     opens: str = ""
     example_values: int = 0
+    trial: str = ""
+    needs: tuple[str, ...] = ()
 
 
 class Failure(NamedTuple):
@@ -83,6 +93,10 @@ class Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the server and what it runs; the next ``run`` starts another."""
         if self._process is None:
             return
         with contextlib.suppress(BrokenPipeError):
@@ -117,9 +131,21 @@ class Workers:
         return self._process
 
     def run(
-        self, jobs: Iterable[Job], *, cores: int, on_event: Callable[[Job, dict[str, Any]], None]
+        self,
+        jobs: Iterable[Job],
+        *,
+        cores: int | Callable[[], int],
+        on_event: Callable[[Job, dict[str, Any]], None],
+        weigh: Callable[[Job], int] = lambda job: job.threads,
     ) -> dict[str, Any]:
         """Run jobs side by side: whenever there are cores for it, the first that waits for no other.
+
+        Args:
+            jobs: The jobs.
+            cores: How many there are; a function is asked whenever a job may start.
+            on_event: Receives ``started``, ``progress``, and ``returned`` (with ``peak_bytes``, the job's largest
+                resident set) or ``failed``.
+            weigh: The cores that a job takes.
 
         Returns:
             For each job's name what its function returned, or a ``Failure``: its own, or that of a job that it
@@ -139,7 +165,8 @@ class Workers:
                 if failure is not None:
                     waiting.remove(job)
                     results[job.name] = failure
-            for job in _startable(waiting, list(running.values()), results, cores):
+            room = cores() if callable(cores) else cores
+            for job in _startable(waiting, list(running.values()), results, room, weigh):
                 waiting.remove(job)
                 running[job.name] = job
                 self._send(server, job)
@@ -172,20 +199,22 @@ class Workers:
             raise EnvironmentFailedError(f"the worker process is gone (status {server.wait()})") from error
 
 
-def _startable(waiting: list[Job], running: list[Job], results: dict[str, Any], cores: int) -> list[Job]:
+def _startable(
+    waiting: list[Job], running: list[Job], results: dict[str, Any], cores: int, weigh: Callable[[Job], int]
+) -> list[Job]:
     """The jobs that can start now, in the order in which they wait."""
     # A job that comes after one that has just failed is left for the next turn.
     held_back = {job.name for job in [*waiting, *running]}
     held_back |= {name for name, result in results.items() if isinstance(result, Failure)}
-    busy = sum(job.threads for job in running)
+    busy = sum(weigh(job) for job in running)
     found: list[Job] = []
     for job in waiting:
         if held_back.intersection(job.after):
             continue
         # Smaller jobs do not overtake one that waits for cores: it would never get them.
-        if busy and busy + job.threads > cores:
+        if busy and busy + weigh(job) > cores:
             break
-        busy += job.threads
+        busy += weigh(job)
         found.append(job)
     return found
 
@@ -197,6 +226,13 @@ def as_error(name: str, failure: Failure) -> OptkitError:
     if kind is not None:
         return kind(failure.message)
     return InternalError(f"{name}: {failure.kind}: {failure.message}")
+
+
+def as_failure(error: BaseException) -> Failure:
+    """What is told of an error."""
+    # The pipe takes lines of some length only; the log has all of it.
+    text = " ".join(str(error).split())[: 2000 if isinstance(error, OptkitError) else 500]
+    return Failure(type(error).__name__, text, getattr(error, "exit_code", 70))
 
 
 def _all_kinds(root: type[OptkitError]) -> list[type[OptkitError]]:
@@ -226,12 +262,12 @@ def _child(channel: int, message: dict[str, Any]) -> None:
             limits.set_for(0, limits.beyond_now(limited))
         module, _, function = message["function"].partition(":")
         value = getattr(importlib.import_module(module), function)(tell, **message["arguments"])
-        _say(channel, {"event": "returned", "job": job, "value": value})
+        # Linux counts it in KiB.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        _say(channel, {"event": "returned", "job": job, "value": value, "peak_bytes": peak})
     except BaseException as error:  # noqa: BLE001  # whatever happened must reach the asking process
         traceback.print_exc()
-        # The pipe takes lines of some length only; the log has all of it.
-        text = " ".join(str(error).split())[: 2000 if isinstance(error, OptkitError) else 500]
-        kind, code = type(error).__name__, getattr(error, "exit_code", 70)
+        kind, text, code = as_failure(error)
         if limited is not None:
             kind, text, code = _about_the_file(message["opens"], error, (kind, text, code), limited)
         _say(channel, {"event": "failed", "job": job, "kind": kind, "message": text, "exit_code": code})
@@ -305,13 +341,22 @@ def serve(preload: Sequence[str]) -> None:
         *lines, buffer = buffer.split(b"\n")
         for line in lines:
             message = json.loads(line)
+            server = os.getpid()
             pid = os.fork()
             if pid == 0:
+                _die_with(server)
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 os.close(0)
                 _child(channel, message)
             children[pid] = message
+
+
+def _die_with(server: int) -> None:
+    """End this process when the server is killed alone, as Ray does it: who asked is gone then, and nobody waits."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != server:
+        os._exit(1)
 
 
 if __name__ == "__main__":

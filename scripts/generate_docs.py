@@ -14,6 +14,7 @@ from typing import Any
 
 from optkit import registry
 from optkit.cli.list import parameters, precision
+from optkit.engines import OPTION_NAMES
 from optkit.report.json_file import schema_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,16 @@ def baselines() -> str:
     for name in registry.names("baselines"):
         module = registry.load("baselines", name)
         rows.append(f"| `{name}` | {module.SUMMARY} | {module.SOURCE} |")
+    return "\n".join(rows) + "\n"
+
+
+def engines() -> str:
+    """Markdown table of the engines with their options."""
+    rows = ["| engine | where trials run | options | source |", "|---|---|---|---|"]
+    for name in registry.names("engines"):
+        module = registry.load("engines", name)
+        options = ", ".join(f"`{OPTION_NAMES[field]}`" for field in module.OPTIONS)
+        rows.append(f"| `{name}` | {module.SUMMARY} | {options or 'none'} | {module.SOURCE} |")
     return "\n".join(rows) + "\n"
 
 
@@ -156,6 +167,35 @@ def headline() -> str:
     )
 
 
+def operators() -> str:
+    """Markdown table of the operators that code is generated for."""
+    rows = ["| operator | versions | what is covered |", "|---|---|---|"]
+    for name in registry.names("codegen"):
+        module = registry.load("codegen", name)
+        least, greatest = module.VERSIONS
+        rows.append(f"| `{module.KIND}` | {least}–{greatest} | {module.SUMMARY} |")
+    return "\n".join(rows) + "\n"
+
+
+def emulated() -> str:
+    """Markdown table of generated C on emulated machines, from the committed run."""
+    result = json.loads((RESULTS / "emulated.json").read_text(encoding="utf-8"))
+    rows = [
+        "| file | bytes | machine | `--prefer` | flash | RAM with stack | instructions | each MAC | right |",
+        "|---|--:|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for name, record in result["records"].items():
+        for one in record["runs"]:
+            if "skipped" not in one:
+                each = one["instructions"] / one["macs"]
+                rows.append(
+                    f"| `{name}` | {record['file_bytes']:,} | {one['machine']} | `{one['prefer']}` | "
+                    f"{one['flash_bytes']:,} | {one['ram_bytes']:,} | {one['instructions']:,} | {each:.1f} | "
+                    f"{one['right']} of {one['of']} |"
+                )
+    return "\n".join(rows) + "\n"
+
+
 def _promises(benchmarks: tuple[str, ...]) -> str:
     """Markdown table of figures with what was promised."""
     rows = ["| `scripts/bench` | figure | measured | promised |", "|---|---|--:|--:|"]
@@ -217,6 +257,8 @@ SECTIONS = {
     "slim": slim,
     "front": front,
     "headline": headline,
+    "operators": operators,
+    "emulated": emulated,
     "peers": peers,
     "lessons": lessons,
     "standard": standard,
@@ -224,6 +266,7 @@ SECTIONS = {
     "techniques": techniques,
     "precisions": precisions,
     "baselines": baselines,
+    "engines": engines,
     "accuracies": accuracies,
 }
 

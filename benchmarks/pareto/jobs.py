@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from benchmarks._screen import Screen
 from benchmarks.pareto import finish
 from benchmarks.pareto.plan import COPIES, NETS, QAT_EPOCHS, TEACHERS, Column
 from benchmarks.pareto.train import Trained
 from optkit import store
-from optkit.pipeline.progress import Event, Schedule
+from optkit.pipeline.progress import Schedule
 from optkit.pipeline.stages import WORKER_ENVIRONMENT
 from optkit.workers import Failure, Job, Workers
 
@@ -159,7 +160,7 @@ def _run(jobs: Sequence[Job], seconds: Mapping[str, float], folder: Path) -> Non
     Raises:
         RuntimeError: One failed.
     """
-    show = _Screen(len(jobs))
+    show = Screen(len(jobs))
     schedule = Schedule({("train", job.name): seconds[job.name] for job in jobs}, show.note)
 
     def on_event(job: Job, message: dict[str, Any]) -> None:
@@ -173,18 +174,3 @@ def _run(jobs: Sequence[Job], seconds: Mapping[str, float], folder: Path) -> Non
     failed = [f"{name}: {one.kind}: {one.message}" for name, one in results.items() if isinstance(one, Failure)]
     if failed:
         raise RuntimeError("; ".join(failed))
-
-
-class _Screen:
-    """A line for every job that has come to its end, with the time that is left."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._done = total, 0
-
-    def note(self, event: Event) -> None:
-        """Print the end of a job; what comes between is only counted."""
-        if event.fraction < 1 or not event.text:
-            return
-        self._done += 1
-        left = "" if event.seconds_left is None else f", about {event.seconds_left / 60:.0f} min left"
-        print(f"[{self._done}/{self._total}] {event.overall:4.0%}{left}: {event.text}", flush=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from markupsafe import Markup
-
+from benchmarks._drawing import drawing
 from benchmarks.pareto.outcome import Delivered, read
 from optkit import store
 from optkit.report import svg
@@ -14,6 +13,8 @@ from optkit.report import svg
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from markupsafe import Markup
 
     from optkit.report.svg import Scale
 
@@ -101,19 +102,7 @@ def _picture(rows: Sequence[Delivered]) -> str:
         parts += _series(plane, own, f"c{index}", (index - 0.5) * 5)
     parts += _legend()
     label = "; ".join(f"{one.file_bytes} bytes {one.correct / 100:.2f} %" for one in rows)
-    paper = svg.element("rect", x=0.5, y=0.5, width=WIDTH - 1.0, height=HEIGHT - 1.0, rx=10.0, class_="paper")
-    return svg.element(
-        "svg",
-        svg.element("title", label),
-        svg.element("style", Markup(STYLE)),  # noqa: S704  # a constant
-        paper,
-        *parts,
-        xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        width=WIDTH,
-        height=HEIGHT,
-        role="img",
-    )
+    return drawing(WIDTH, HEIGHT, label, STYLE, parts)
 
 
 def _axes(plane: _Plane) -> list[Markup]:

@@ -1,4 +1,4 @@
-"""A network whose slim int8 file is within 10 KiB."""
+"""A network for slim int8 files of about 10 KiB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network whose slim int8 file is within 16 KiB."""
+"""A network for slim int8 files of about 16 KiB."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ from optkit.errors import InputError, PartialError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from optkit.pipeline.on_devices import Seen
+
 AFTER_INTERRUPT = "no report was written."
 
 
@@ -49,9 +51,21 @@ AFTER_INTERRUPT = "no report was written."
 )
 @click.option("--prefer", metavar="size|latency|accuracy", default="size", help="What to recommend by (default size).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random orders and generated inputs.")
+@click.option(
+    "--on",
+    "devices",
+    multiple=True,
+    metavar="ssh://USER@HOST:PORT",
+    help="Measure on this machine too, over ssh as you have it set up; may be repeated, or a .toml file with a list.",
+)
+@click.option("--python", metavar="PATH", help="With --on: Python there that has the runtime (default: a new venv).")
+@click.option("--device-time", default=600.0, show_default=True, help="With --on: seconds that each device has.")
+@click.option("--watch", is_flag=True, help="With --on: note its temperature, clock and memory; name throttling.")
 @click.option("--json", "json_path", metavar="OUT", help="Write report.json to this file; - for the screen.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for report.json, report.md and report.html.")
-def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **options: Any) -> None:
+def command(
+    files: tuple[Path, ...], json_path: str | None, out: Path | None, devices: tuple[str, ...], **options: Any
+) -> None:
     """Measure .tflite, .onnx and .keras files side by side: speed, size, memory and, with data, accuracy.
 
     Files of one format are timed interleaved, in fresh processes, until every interval is narrow enough or the time
@@ -61,6 +75,7 @@ def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **
     from optkit.cli.progress import Display
     from optkit.pipeline.benchmark import Options, benchmark
 
+    elsewhere = _elsewhere(files, devices, options)
     options["threads"] = _numbers("--threads", options["threads"])
     options["batch"] = _numbers("--batch", options["batch"])
     given = options | preprocessing.settings(options)
@@ -88,12 +103,69 @@ def command(files: tuple[Path, ...], json_path: str | None, out: Path | None, **
             click.echo(json_file.to_json(report).decode(), nl=False)
         else:
             terminal.show(report, out)
+        lost = _show_devices(elsewhere, out, quiet=json_path == "-")
         failed = [Path(variant.path).name for variant in report.variants if variant.status == "failed"]
         if failed:
             raise PartialError(
                 f"{len(failed)} of {len(report.variants)} files failed: {', '.join(failed)}; "
                 f"the reasons stand with them in the report, what runtimes printed in {log}"
             )
+        if lost:
+            raise PartialError(f"{len(lost)} of {len(elsewhere)} devices dropped out: {'; '.join(lost)}")
+
+
+def _elsewhere(files: tuple[Path, ...], devices: tuple[str, ...], options: dict[str, Any]) -> list[Seen]:
+    """What the devices say; takes the options that are about them out of the others.
+
+    Raises:
+        InputError: A device's address is none, or options are given that need one.
+    """
+    python, watch, seconds = options.pop("python"), options.pop("watch"), options.pop("device_time")
+    if not devices:
+        if python is not None or watch:
+            raise InputError("--python and --watch are about a device; give --on ssh://USER@HOST")
+        return []
+    from rich.console import Console
+
+    from optkit.pipeline.bundle_subject import Given
+    from optkit.pipeline.on_devices import Wish, addresses, measure
+
+    if not 0 < seconds <= 86_400:
+        raise InputError(f"--device-time expects seconds over 0 and at most a day, found {seconds:g}")
+    threads = _numbers("--threads", options["threads"])[0]
+    given = Given(options["data"], preprocessing.declared(options), options["target"])
+    wish = Wish(python, seconds, watch=watch, threads=threads, max_time=options["max_time"])
+    with Console(stderr=True).status("Reading") as status:
+        return measure(
+            files, addresses(devices), given=given, wish=wish, on_step=lambda words: status.update(words.capitalize())
+        )
+
+
+def _show_devices(elsewhere: list[Seen], out: Path | None, *, quiet: bool) -> list[str]:
+    """Show and write the report of each device by itself.
+
+    Returns:
+        Why devices have none.
+    """
+    from optkit.report import terminal
+    from optkit.report.folder import write_report
+
+    for seen in elsewhere:
+        folder = None if out is None else out / "devices" / seen.where.plain
+        if seen.report is not None and folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_report(seen.report, folder)
+        if quiet:
+            continue
+        if seen.report is None:
+            click.echo(f"\n{seen.failure}")
+            continue
+        click.echo(f"\non {seen.where}: {seen.report.environment.cpu_model}, a report of its own")
+        terminal.show(seen.report, folder)
+        for variant in seen.report.variants:
+            for why in variant.why:
+                click.echo(f"{variant.name}: {why.cause}: {why.detail}")
+    return [seen.failure for seen in elsewhere if seen.report is None]
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:

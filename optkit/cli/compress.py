@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from optkit.cli import preprocessing
-from optkit.errors import BudgetMissedError, PartialError
+from optkit.errors import BudgetMissedError, InputError, PartialError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,10 @@ SETTINGS = (
     "prefer",
     "format",
     "threads",
+    "train_threads",
 )
+# Of a search, what runs its trials.
+ENGINE = ("engine", "workers", "trial_memory", "address", "latency_node", "batch")
 REPEATED = ("skip_layers", "allow", "metrics")
 
 
@@ -131,6 +134,26 @@ REPEATED = ("skip_layers", "allow", "metrics")
     help="End the search after so long (s, m, h), all runs in the folder together; at least fp32 and int8 are made.",
 )
 @click.option("--threads", type=int, help="Threads that files are measured with (default 1).")
+@click.option(
+    "--train-threads",
+    type=int,
+    help="Threads that a model is trained with, which decide its last bits: set it where machines have different "
+    "numbers of cores (default: all cores for the baseline, half of them for each recipe).",
+)
+@click.option(
+    "--engine",
+    metavar="local|processes|ray",
+    help="What runs the trials of a search: this machine (default), --workers processes of it, or a Ray cluster.",
+)
+@click.option("--workers", type=int, help="Of --engine processes, at once (default: the cores; as memory allows).")
+@click.option("--trial-memory", metavar="2GB", help="Memory that a trial is held to need until one has shown more.")
+@click.option("--address", metavar="HOST", help="The Ray cluster's head node (default: Ray on this machine alone).")
+@click.option("--latency-node", metavar="NAME", help="The cluster's node that times files (default: this one).")
+@click.option(
+    "--batch",
+    type=int,
+    help="Recipes of a search that are drawn at once (default 2); it decides what is tried, whatever the engine.",
+)
 def command(recipes: tuple[str, ...], out: str | None, **options: Any) -> None:
     """Compress MODEL, or train a baseline; prove and measure each file, recommend one.
 
@@ -154,11 +177,17 @@ def command(recipes: tuple[str, ...], out: str | None, **options: Any) -> None:
         settings["formats"] = [name.strip() for name in settings["formats"].split(",") if name.strip()]
     folder = run_folder(resolve(settings, recipes)[0], out)
     budget = {name: options[name] for name in ("max_drop", "max_size", "max_latency", "time")}
+    engine = {name: options[name] for name in ENGINE if options[name] is not None}
     if any(value is not None for value in budget.values()):
-        report = _search(budget, recipes, folder, settings)
+        report = _search(budget, recipes, folder, settings, engine)
         terminal.show(report, folder)
         _end_search(report)
         return
+    if engine:
+        raise InputError(
+            f"--{next(iter(engine)).replace('_', '-')} is of a search within limits: give --max-drop, --max-size or "
+            "--max-latency as well, or leave it out"
+        )
     with Display() as display:
         report = compress(
             recipes=recipes,
@@ -177,7 +206,13 @@ def _end(report: Report) -> None:
         raise PartialError(f"{len(failed)} of {len(report.variants)} files failed: {', '.join(failed)}; see the report")
 
 
-def _search(budget: dict[str, str | None], recipes: tuple[str, ...], folder: Path, settings: dict[str, Any]) -> Report:
+def _search(
+    budget: dict[str, str | None],
+    recipes: tuple[str, ...],
+    folder: Path,
+    settings: dict[str, Any],
+    engine: dict[str, Any],
+) -> Report:
     """Search; who ends it early is told what is there already."""
     from optkit.cli.progress import Display
     from optkit.search.run import compress_within
@@ -188,6 +223,7 @@ def _search(budget: dict[str, str | None], recipes: tuple[str, ...], folder: Pat
             return compress_within(
                 budget,
                 recipe_arguments=recipes,
+                engine=engine,
                 out=folder,
                 command=shlex.join(["optkit", *sys.argv[1:]]),
                 on_event=display.update,

@@ -9,13 +9,13 @@ import click
 
 from optkit import registry
 
-KINDS = ("techniques", "exporters", "runtimes", "baselines", "data")
+KINDS = ("techniques", "exporters", "runtimes", "bundle", "codegen", "baselines", "data", "engines")
 
 
 @click.command(name="list")
 @click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
 def command(kinds: tuple[str, ...]) -> None:
-    """Show every technique, exporter, runtime, baseline and data set with its summary and source."""
+    """Show every technique, exporter, runtime, target, operator of plain C, baseline, data set and engine."""
     for kind in kinds or KINDS:
         click.secho(kind.upper(), bold=True)
         for name in registry.names(kind):
@@ -58,7 +58,7 @@ def fields(params: Any) -> list[str]:
     for field, default in defaults.items():
         schema = msgspec.json.schema(hints[field])
         # What may be left out is a number or nothing: its limits are the number's.
-        schema = next((one for one in schema.get("anyOf", ()) if one["type"] == "number"), schema)
+        schema = next((one for one in schema.get("anyOf", ()) if one["type"] in {"integer", "number"}), schema)
         choices = schema.get("enum") or get_args(hints[field]) if "enum" in schema else None
         limits = [
             f"{sign} {schema[key]:g}"

@@ -23,7 +23,9 @@ COMMANDS = {
     "predict": "Ask a model file about pictures: class and probability.",
     "diff": "Find the images that two model files answer differently, and the first layer where they part.",
     "slim": "Make a smaller copy of a finished .tflite or .onnx file, proven to answer the same bit for bit.",
-    "list": "Show every technique, exporter, runtime, baseline and data set with its source.",
+    "bundle": "Pack a model for a device: Linux, microcontroller, …, with a self-test that runs there.",
+    "compile": "Turn a quantized .tflite file into plain C99, bit-exact, for the smallest microcontrollers.",
+    "list": "Show every technique, exporter, runtime, target, operator of plain C, baseline, data set and engine.",
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -169,13 +168,18 @@ def _whole(spec: DataSpec, _: tuple[int, int] | None) -> Dataset:
     return dataset
 
 
+def is_built_in(name: str) -> bool:
+    """Whether that is a data set of the package, and no path."""
+    return name in registry.names("data") and not hasattr(registry.load("data", name), "accepts")
+
+
 def source(name: str) -> ModuleType:
     """The plug-in that loads data: by its name, or the one that accepts the path.
 
     Raises:
         InputError: There is none, with what is there instead.
     """
-    if name in registry.names("data") and not hasattr(registry.load("data", name), "accepts"):
+    if is_built_in(name):
         return registry.load("data", name)
     modules = {known: registry.load("data", known) for known in registry.names("data")}
     files = [module for module in modules.values() if hasattr(module, "accepts")]
@@ -261,23 +265,13 @@ def to_real(raw: np.ndarray, preprocessing: Preprocessing, form: Form | None = N
     Returns:
         float32 [n, *form], or a structure [n] of such fields, in the order of ``form``.
     """
-    import numpy as np
+    from optkit.device.ports import rescale
 
     if raw.dtype.names:
         forms = form if isinstance(form, Mapping) else dict.fromkeys(raw.dtype.names)
         inputs = parts(raw)
         return together({name: to_real(inputs[name], preprocessing, shape) for name, shape in forms.items()})
-    # A copy, always: what is done in place below must not reach the data.
-    real = np.array(raw, np.float32)
-    whole = round(1 / preprocessing.scale) if 0 < abs(preprocessing.scale) < 1 else 0
-    if whole and math.isclose(whole * preprocessing.scale, 1, rel_tol=1e-9):
-        real /= np.float32(whole)
-    elif preprocessing.scale != 1:
-        real *= np.float32(preprocessing.scale)
-    if preprocessing.mean:
-        real -= np.array(preprocessing.mean, np.float32)
-    if preprocessing.std:
-        real /= np.array(preprocessing.std, np.float32)
+    real = rescale(raw, preprocessing.scale, preprocessing.mean, preprocessing.std)
     if form is None:
         return real
     return real.reshape(len(raw), *form)

@@ -2,7 +2,8 @@
 
 A plug-in defines ``SUMMARY``, ``SOURCE``, ``FORMAT``, ``PRECISIONS`` (name → what is real about it),
 ``unsupported(recipe)`` and ``export(job, model, destination)``, and optionally ``PARAMS`` (precision → the frozen
-record of its parameters). An export runs in a process of its own, and the same job there gives the same bytes.
+record of its parameters). One whose int8 takes ``_excluding.Excluding`` has ``partly(job, model)`` as well: int8 files
+of which chosen layers stay float. An export runs in a process of its own, and the same job there gives the same bytes.
 """
 
 from __future__ import annotations
@@ -91,6 +92,11 @@ def quantization_aware_reason(recipe: Recipe) -> str | None:
     """Why a recipe with quantization-aware training cannot end in its precision; ``None`` where it can."""
     trained = next((step for step in recipe.techniques if step.name == "qat"), None)
     precision = recipe.precision.name
+    if trained is not None and recipe.precision.params.get("drop") is not None:
+        return (
+            "int8:drop is for quantization after training: this network was trained to be rounded, and a layer in "
+            "float would not be what it was trained with; leave drop out"
+        )
     if trained is None or precision == "int8":
         return None
     if precision != "int4":

@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from optkit.errors import InternalError
 from optkit.exporters import layers_in, source_name
+from optkit.exporters._excluding import Operation
 from optkit.tflite_schema import names_of, parse, serialize
 
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
@@ -53,6 +54,23 @@ def nodes(model: Any, known_layers: tuple[str, ...]) -> list[Node]:
     """The operators of the main graph, in order."""
     graph = model.subgraphs[0]
     return [_node(model, graph, operator, known_layers) for operator in graph.operators]
+
+
+def operations(model: Any, known_layers: tuple[str, ...]) -> tuple[list[Operation], list[str]]:
+    """The operators of the main graph with their tensors, in order, and the tensors that it gives."""
+    graph = model.subgraphs[0]
+    names = [tensor.name.decode() for tensor in graph.tensors]
+    found = [
+        Operation(
+            name=node.output,
+            layers=node.layers,
+            has_kernel=node.kernel_type is not None,
+            inputs=tuple(names[index] for index in operator.inputs if index >= 0),
+            outputs=tuple(names[index] for index in operator.outputs),
+        )
+        for node, operator in zip(nodes(model, known_layers), graph.operators, strict=True)
+    ]
+    return found, [names[index] for index in graph.outputs]
 
 
 def name_ports(content: bytes) -> bytes:

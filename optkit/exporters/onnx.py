@@ -12,11 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optkit.data._inputs import parts
 from optkit.errors import InputError, InternalError
 from optkit.exporters import (
     ExportJob,
-    calibration_images,
     check_noted,
     check_skipped,
     kernel_layers,
@@ -28,13 +26,14 @@ from optkit.exporters import (
     range_notes,
     source_name,
 )
+from optkit.exporters._excluding import Excluding, Operation, Partly, grouped
 from optkit.schema import LayerNote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import numpy as np
     from onnx import ModelProto
+    from onnxruntime.quantization.calibrate import TensorsData
 
     from optkit.schema import Recipe
 
@@ -47,6 +46,7 @@ PRECISIONS = {
     "dynamic": "int8 weights, activations quantized while running; convolutions get a slow integer kernel",
     "int8": "int8 weights (one scale per output channel) and 8-bit activations; float32 in and out",
 }
+PARAMS = {"int8": Excluding}
 # tf2onnx 1.17 writes up to 18. DequantizeLinear takes one scale per channel from 13, and ORT's quantizer asks
 # for it.
 OPSETS = range(13, 19)
@@ -200,60 +200,87 @@ def _trained_int8(job: ExportJob, model: Any, known: tuple[str, ...]) -> ModelPr
 
     import tf2onnx
 
-    from optkit.exporters import _onnx_graph, tflite
+    from optkit.exporters import _onnx_float, _onnx_graph, tflite
 
     content = tflite.name_ports(tflite.integer_file(replace(job, io="float"), model, known))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.tflite")
         path.write_bytes(content)
         converted, _ = tf2onnx.convert.from_tflite(str(path), opset=job.opset)
-    return _onnx_graph.quantize_before_clamping(_onnx_graph.unsign_activations(_onnx_graph.fuse_bias(converted)))
+    made = _onnx_graph.quantize_before_clamping(_onnx_graph.unsign_activations(_onnx_graph.fuse_bias(converted)))
+    return _onnx_float.keep_float(made)
 
 
 def _calibrated_int8(job: ExportJob, source: ModelProto, known: tuple[str, ...]) -> ModelProto:
     """ONNX Runtime's static quantizer, with activation ranges from the calibration images."""
-    import numpy as np
-    import onnx
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
+    from optkit.exporters._onnx_ranges import calibrated
 
-    from optkit.exporters import _ranges
+    return _rounded(job, source, calibrated(job, source), _nodes_of(source, job.skip_layers, known))
 
-    shaped = onnx.shape_inference.infer_shapes(source)
-    shapes = {
-        port.name: tuple(axis.dim_value for axis in port.type.tensor_type.shape.dim[1:]) for port in source.graph.input
-    }
-    images = calibration_images(job, shapes if len(shapes) > 1 else next(iter(shapes.values())))
-    ranges = _ranges.activation_ranges(
-        lambda: _activations(shaped, images, job.threads),
-        job.calibration_method,
-        exact=frozenset(shapes),
+
+def partly(job: ExportJob, model: Any) -> Partly:
+    """Files of a model with some of its layers in int8, from one calibration; those in float are float32."""
+    from optkit.exporters import _onnx_graph
+    from optkit.exporters._onnx_ranges import calibrated
+
+    known = layer_names(model)
+    source = _float32(job, model, known)
+    ranges = calibrated(job, source)
+    with_kernel = {node.name for node, _, _ in _onnx_graph.kernels(source)}
+    operations = [
+        Operation(node.name, _layers(node, known), node.name in with_kernel, tuple(node.input), tuple(node.output))
+        for node in source.graph.node
+    ]
+    outputs = [port.name for port in source.graph.output]
+    groups = grouped(operations, outputs, kernel_layers(model), job.skip_layers)
+
+    def finished(in_float: list[str]) -> bytes:
+        made = _finish(_rounded(job, source, ranges, in_float), model)
+        return bytes(made.SerializeToString(deterministic=True))
+
+    files = Partly(
+        layers=groups.layers,
+        followers=groups.followers,
+        reference=bytes(_finish(_copied(source), model).SerializeToString(deterministic=True)),
+        only=lambda layer: finished(groups.all_but(layer)),
+        without=lambda layers: finished(_nodes_of(source, (*job.skip_layers, *files.in_float(layers)), known)),
     )
-    # Min-max is what the quantizer calls ranges that it takes as they are.
-    method = CalibrationMethod.MinMax
-    data = {
-        name: TensorData(lowest=np.array(low, np.float32), highest=np.array(high, np.float32))
-        for name, (low, high) in ranges.items()
-    }
+    return files
+
+
+def _copied(model: ModelProto) -> ModelProto:
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def _rounded(job: ExportJob, source: ModelProto, ranges: TensorsData, in_float: list[str]) -> ModelProto:
+    """What the static quantizer makes of a float model, less the nodes that stay in float."""
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.calibrate import save_tensors_data
+
+    from optkit.exporters import _onnx_float
 
     def quantize(path: Path) -> None:
         cache = path.with_suffix(".json")
-        save_tensors_data(TensorsData(method, data), cache)
+        save_tensors_data(ranges, cache)
         quantize_static(
-            source,
+            _copied(source),
             path,
             calibration_cache_path=cache,
-            calibrate_method=method,
+            calibrate_method=CalibrationMethod.MinMax,
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             reduce_range=job.reduce_range,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=_quantized_kinds(source),
-            nodes_to_exclude=_nodes_of(source, job.skip_layers, known),
+            nodes_to_exclude=in_float,
         )
 
-    return _through_file(quantize)
+    return _onnx_float.keep_float(_through_file(quantize))
 
 
 def _quantized_kinds(source: ModelProto) -> list[str]:
@@ -266,34 +293,6 @@ def _quantized_kinds(source: ModelProto) -> list[str]:
 
     able = {*QDQRegistry, *QLinearOpsRegistry} - {"Softmax"}
     return sorted(able.intersection(node.op_type for node in source.graph.node))
-
-
-def _activations(shaped: ModelProto, images: np.ndarray, threads: int) -> Iterator[dict[str, np.ndarray]]:
-    """Every computed float tensor of a model with inferred shapes, and its inputs, batch by batch."""
-    import numpy as np
-    import onnx
-    import onnxruntime
-
-    from optkit.exporters import _ranges
-
-    seen = onnx.ModelProto()
-    seen.CopyFrom(shaped)
-    named = {item.name: item for item in shaped.graph.value_info}
-    computed = [name for node in shaped.graph.node for name in node.output]
-    outputs = {port.name for port in shaped.graph.output}
-    seen.graph.output.extend(named[name] for name in computed if name in named and name not in outputs)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # Fusions would remove the very tensors that are looked at.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(seen.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    ports = [port.name for port in session.get_inputs()]
-    floats = [item.name for item in session.get_outputs() if item.type == "tensor(float)"]
-    for batch in _ranges.batches(images):
-        inputs = parts(batch)
-        given = {port: np.ascontiguousarray(inputs[port if len(ports) > 1 else ""]) for port in ports}
-        yield given | dict(zip(floats, session.run(floats, given), strict=True))
 
 
 def _through_file(quantize: Callable[[Path], None]) -> ModelProto:

@@ -7,10 +7,11 @@ inside; apart, the ranges can come from any method and chosen layers can stay in
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from optkit import tflite_schema
-from optkit.data._inputs import fed, form_of, parts
+from optkit.data._inputs import fed, form_of
 from optkit.errors import EnvironmentFailedError, InputError, InternalError
 from optkit.exporters import (
     ExportJob,
@@ -25,11 +26,12 @@ from optkit.exporters import (
     quantization_aware_reason,
     range_notes,
 )
+from optkit.exporters._excluding import Excluding, Partly, grouped
 from optkit.exporters._four_bits import FourBits, wanted_layers
 from optkit.schema import LayerNote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -54,7 +56,7 @@ PRECISIONS = {
 }
 
 
-PARAMS = {"int4": FourBits}
+PARAMS = {"int8": Excluding, "int4": FourBits}
 
 
 def unsupported(recipe: Recipe) -> str | None:
@@ -106,17 +108,43 @@ def _ranged(job: ExportJob, model: Any) -> bytes:
 
 def _quantized(job: ExportJob, ranged: bytes, known: tuple[str, ...]) -> bytes:
     """What TensorFlow's quantizer makes of a float file with ranges."""
+    return _rounded(ranged, job.io, _operators_of(ranged, job.skip_layers, known))
+
+
+def _rounded(ranged: bytes, io: str, in_float: list[str]) -> bytes:
+    """The same, by the operators that stay in float."""
     from tensorflow.lite.python.convert import mlir_quantize
 
-    port = _io_type(job.io)
-    return bytes(
-        mlir_quantize(
-            ranged,
-            input_data_type=port,
-            output_data_type=port,
-            denylisted_nodes=_operators_of(ranged, job.skip_layers, known),
-        )
+    port = _io_type(io)
+    return bytes(mlir_quantize(ranged, input_data_type=port, output_data_type=port, denylisted_nodes=in_float))
+
+
+def partly(job: ExportJob, model: Any) -> Partly:
+    """Files of a model with some of its layers in int8, from one calibration.
+
+    Those in float are float32. int16 activations cannot be had beside int8: TensorFlow 2.21's quantizer has one type
+    for all operators that it takes, and given a file in which some are int8 it makes int8 of the others, whatever type
+    it is told. Nor do they help where weights are the trouble, which have 8 bits with them too: a network that lost 58
+    points of accuracy by the weights of one layer lost 61 as int16x8.
+    """
+    from optkit.exporters import _flatbuffer
+
+    known, ranged = layer_names(model), _ranged(job, model)
+    operations, outputs = _flatbuffer.operations(tflite_schema.parse(ranged), known)
+    groups = grouped(operations, outputs, kernel_layers(model), job.skip_layers)
+
+    def without(layers: Sequence[str]) -> bytes:
+        skipped = (*job.skip_layers, *files.in_float(layers))
+        return name_ports(_quantized(dataclasses.replace(job, skip_layers=skipped), ranged, known))
+
+    files = Partly(
+        layers=groups.layers,
+        followers=groups.followers,
+        reference=name_ports(_convert(model)),
+        only=lambda layer: name_ports(_rounded(ranged, "float", groups.all_but(layer))),
+        without=without,
     )
+    return files
 
 
 def _int4(job: ExportJob, model: Any, known: tuple[str, ...]) -> bytes:
@@ -126,14 +154,15 @@ def _int4(job: ExportJob, model: Any, known: tuple[str, ...]) -> bytes:
         UnreachableError: A layer named for int4 is none that can have it.
     """
     from optkit.exporters import _int4 as four
+    from optkit.exporters._tflite_activations import activations
 
     wanted = wanted_layers(job, kernel_layers(model))
     ranged = _ranged(job, model)
     content = _quantized(job, ranged, known)
     if job.quantization_aware:
         return four.pack(content, wanted, known)
-    activations = _activations(ranged, calibration_images(job, form_of(model)), job.threads)
-    return four.requantize(content, ranged, four.energy(ranged, activations, known), wanted, known)
+    values = activations(ranged, calibration_images(job, form_of(model)), job.threads)
+    return four.requantize(content, ranged, four.energy(ranged, values, known), wanted, known)
 
 
 def _float32(_job: ExportJob, model: Any, _known: tuple[str, ...]) -> bytes:
@@ -253,6 +282,7 @@ def _calibrated(job: ExportJob, model: Any) -> bytes:
     import tensorflow as tf
 
     from optkit.exporters import _flatbuffer, _ranges
+    from optkit.exporters._tflite_activations import activations
 
     images = calibration_images(job, form_of(model))
 
@@ -267,39 +297,11 @@ def _calibrated(job: ExportJob, model: Any) -> bytes:
     if job.calibration_method == "minmax":
         return content
     ranges = _ranges.activation_ranges(
-        lambda: _activations(content, images, job.threads),
+        lambda: activations(content, images, job.threads),
         job.calibration_method,
         exact=frozenset(_input_tensors(content)),
     )
     return _flatbuffer.set_ranges(content, ranges)
-
-
-def _activations(content: bytes, images: np.ndarray, threads: int) -> Iterator[dict[str, np.ndarray]]:
-    """Every computed float tensor of a float file, batch by batch."""
-    import numpy as np
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    from optkit.exporters import _ranges
-
-    interpreter = Interpreter(
-        model_content=content,
-        num_threads=threads,
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    signature = tflite_schema.parse(content).signatureDefs[0]
-    ports = {port.name.decode(): int(port.tensorIndex) for port in signature.inputs}
-    wanted = [d for d in interpreter.get_tensor_details() if d["dtype"] is np.float32 and d["name"]]
-    for batch in _ranges.batches(images):
-        inputs = parts(batch)
-        given = {port: inputs[name if len(ports) > 1 else ""] for name, port in ports.items()}
-        for port, values in given.items():
-            interpreter.resize_tensor_input(port, values.shape)
-        interpreter.allocate_tensors()
-        for port, values in given.items():
-            interpreter.set_tensor(port, np.ascontiguousarray(values))
-        interpreter.invoke()
-        yield {d["name"]: interpreter.get_tensor(d["index"]) for d in wanted}
 
 
 def _one_by_one(images: np.ndarray) -> Iterator[list[np.ndarray] | dict[str, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Measures the finished files of a run: latency per format, interleaved, then each file's memory and operators.
 
-Runs in the asking process, after the workers are gone, so that nothing of the run competes with what is timed.
+Runs after the workers are gone, in the asking process or on the one machine of a cluster that files are timed on, so
+that nothing of the run competes with what is timed.
 """
 
 from __future__ import annotations
@@ -9,20 +10,17 @@ import io
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from msgspec import Struct
 
-from optkit import environment, store
+from optkit import store
 from optkit.data._inputs import form_in, size_of
 from optkit.errors import InputError
-from optkit.measure.latency import LatencyResult, measure_latency
+from optkit.measure.latency import LatencyResult
 from optkit.measure.latency_figures import doubts, noise_floor, scaling, stopping, summarize
-from optkit.measure.memory import measure_memory
-from optkit.measure.operators import measure_operators
 from optkit.pipeline.plan import MEASURE_SOURCES, RUNTIME_PACKAGES, FileStage, Plan, versions
-from optkit.schema import Environment, Latency, Memory, NoiseFloor, OperatorFigures, RuntimeFacts, Stopping
+from optkit.pipeline.timing import Inspected, Timer
 from optkit.store import StageRecord, digest, source_digest
 
 if TYPE_CHECKING:
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from optkit.data import Dataset, Part
     from optkit.pipeline.progress import Schedule
     from optkit.quality import Interval
+    from optkit.schema import Environment, Latency, NoiseFloor, Stopping
 
 LOG = logging.getLogger("optkit")
 PROCESSES = 3
@@ -40,14 +39,6 @@ TIMED_IMAGES = 256
 # Fewer of large images: every measuring process has them in memory.
 TIMED_BYTES = 64 << 20
 MEMORY_SECONDS = 1.5
-
-
-class Inspected(Struct, frozen=True):
-    """What a file needs and is made of in its runtime."""
-
-    memory: Memory
-    operators: list[OperatorFigures]
-    runtime_facts: RuntimeFacts
 
 
 class Measured(NamedTuple):
@@ -72,9 +63,21 @@ def expected_seconds(plan: Plan) -> dict[tuple[str, str], float]:
     return expected
 
 
-def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dataset, schedule: Schedule) -> Measured:
-    """Measure every file that was made; what was measured before and is still the same file is kept."""
-    before = environment.describe()
+def measure_files(
+    plan: Plan,
+    files: list[FileStage],
+    folder: Path,
+    dataset: Dataset,
+    schedule: Schedule,
+    *,
+    timer: Timer | None = None,
+) -> Measured:
+    """Measure every file that was made; what was measured before and is still the same file is kept.
+
+    ``timer`` is where; in this process by default.
+    """
+    timer = timer or Timer(folder)
+    before = timer.describe()
     latency: dict[tuple[str, str], Latency] = {}
     inspected: dict[tuple[str, str], Inspected] = {}
     floors, failures, warnings, stops = [], {}, [], []
@@ -83,7 +86,7 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
         of_format = [file for file in files if file.format == file_format]
         if not of_format:
             continue
-        result = _latency(plan, of_format, folder, images, schedule)
+        result = _latency(plan, of_format, folder, images, schedule, timer=timer)
         floor = noise_floor(result)
         floors += [floor] if floor else []
         stops.append(stopping(result, None))
@@ -95,12 +98,13 @@ def measure_files(plan: Plan, files: list[FileStage], folder: Path, dataset: Dat
             else:
                 latency[file.name, file_format] = summarize(result, path)
         still = [file for file in of_format if (file.name, file_format) not in failures]
-        inspected |= _inspected(plan, still, folder, images, schedule)
-    return Measured(environment.with_load_after(before), latency, inspected, floors, failures, warnings, stops)
+        inspected |= _inspected(plan, still, folder, images, schedule, timer=timer)
+    after = msgspec.structs.replace(before, load_average_after=timer.describe().load_average_before)
+    return Measured(after, latency, inspected, floors, failures, warnings, stops)
 
 
 def time_files(
-    plan: Plan, files: list[FileStage], folder: Path, examples: Path, schedule: Schedule
+    plan: Plan, files: list[FileStage], folder: Path, examples: Path, schedule: Schedule, *, timer: Timer | None = None
 ) -> dict[tuple[str, str], tuple[float, Interval] | str]:
     """Time files of any formats, each format's in an interleaved run of its own with its fp32 file.
 
@@ -110,6 +114,7 @@ def time_files(
         folder: The run folder.
         examples: Real examples to time them with, as .npy.
         schedule: Receives progress.
+        timer: Where; in this process by default.
 
     Returns:
         By (name, format) the p50 in µs with its 95 % interval, or the reason why there is none.
@@ -119,7 +124,7 @@ def time_files(
         of_format = [file for file in files if file.format == file_format]
         if not of_format:
             continue
-        result = _latency(plan, of_format, folder, examples, schedule)
+        result = _latency(plan, of_format, folder, examples, schedule, timer=timer or Timer(folder))
         for file in of_format:
             path = str(_path(folder, file))
             slot = (file.name, file_format)
@@ -156,7 +161,9 @@ def timed_examples(path: Path, dataset: Dataset, part: Part) -> Path:
     return path
 
 
-def _latency(plan: Plan, files: list[FileStage], folder: Path, images: Path, schedule: Schedule) -> LatencyResult:
+def _latency(
+    plan: Plan, files: list[FileStage], folder: Path, images: Path, schedule: Schedule, *, timer: Timer
+) -> LatencyResult:
     """Times of all files of one format, from one interleaved run."""
     name = f"latency of {files[0].format} files"
     key = digest(
@@ -169,6 +176,7 @@ def _latency(plan: Plan, files: list[FileStage], folder: Path, images: Path, sch
             "seed": plan.settings.seed,
             "packages": versions(RUNTIME_PACKAGES),
             "code": source_digest(MEASURE_SOURCES),
+            **({} if timer.place is None else {"place": timer.place}),
         }
     )
     kept = store.load_stage(folder, key)
@@ -176,18 +184,20 @@ def _latency(plan: Plan, files: list[FileStage], folder: Path, images: Path, sch
         schedule.keep("measure", name)
         return msgspec.convert(kept.result, LatencyResult)
     LOG.info("measure %s: started", name)
+    if timer.place is not None:
+        LOG.info("measure %s: on %s", name, timer.place)
     schedule.advance("measure", name, 0.0)
+    here = timer.place is None
     baseline = next((file for file in files if file.recipe.name == "fp32"), files[0])
-    result = measure_latency(
+    result = timer.latency(
         [_path(folder, file) for file in files],
         _path(folder, baseline),
         images,
-        log=folder / "log.txt",
         threads=plan.settings.threads,
         processes=PROCESSES,
         seconds_per_file=SECONDS_PER_FILE,
         seed=plan.settings.seed,
-        on_progress=lambda done: schedule.advance("measure", name, done),
+        on_progress=lambda done: schedule.advance("measure", name, done, "" if here else f"on {timer.place}"),
     )
     schedule.advance("measure", name, 1.0)
     store.save_stage(folder, StageRecord(key, name, [], msgspec.to_builtins(result), 0.0))
@@ -195,7 +205,7 @@ def _latency(plan: Plan, files: list[FileStage], folder: Path, images: Path, sch
 
 
 def _inspected(
-    plan: Plan, files: list[FileStage], folder: Path, images: Path, schedule: Schedule
+    plan: Plan, files: list[FileStage], folder: Path, images: Path, schedule: Schedule, *, timer: Timer
 ) -> dict[tuple[str, str], Inspected]:
     """Memory and operators of all files of one format; none where they cannot be told."""
     found: dict[tuple[str, str], Inspected] = {}
@@ -212,24 +222,23 @@ def _inspected(
                 "threads": plan.settings.threads,
                 "packages": versions(RUNTIME_PACKAGES),
                 "code": source_digest(MEASURE_SOURCES),
+                **({} if timer.place is None else {"place": timer.place}),
             }
         )
         kept = store.load_stage(folder, key)
         if kept is not None:
             return msgspec.convert(kept.result, Inspected)
-        settings: dict[str, Any] = {"threads": plan.settings.threads, "log": folder / "log.txt"}
         try:
-            memory = measure_memory(path, images, **settings)
-            operators, runtime_facts = measure_operators(path, images, **settings)
+            inspected = timer.inspect(path, images, threads=plan.settings.threads)
         except InputError as error:
             LOG.warning("memory and operators of %s were not measured: %s", path.name, error)
             return None
-        inspected = Inspected(memory, operators, runtime_facts)
         store.save_stage(folder, StageRecord(key, name, [], msgspec.to_builtins(inspected), 0.0))
         return inspected
 
     # A peak, and an operator's share, are not disturbed by what runs beside them, as a time is.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    # Elsewhere one after the other: there nothing else may be.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if timer.place is None else 1) as pool:
         for index, (file, inspected) in enumerate(zip(files, pool.map(one, files), strict=True), start=1):
             schedule.advance("measure", name, index / len(files), file.name)
             if inspected is not None:

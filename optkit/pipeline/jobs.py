@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from optkit import registry, store, workers
+from optkit import data, registry, store, workers
+from optkit.engines import Surroundings, local
 from optkit.errors import EnvironmentFailedError, InputError, UnreachableError
+from optkit.exporters import _excluding
 from optkit.pipeline.plan import BASELINE
 from optkit.pipeline.stages import PRELOAD, WORKER_ENVIRONMENT
 from optkit.schema import Skipped
 from optkit.techniques import BASELINE_TEACHER
-from optkit.workers import Failure, Job, Workers
+from optkit.workers import Failure, Job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from optkit.data import Dataset
+    from optkit.engines import Engine
     from optkit.pipeline.plan import FileStage, ModelStage, Plan, TeacherStage
     from optkit.pipeline.progress import Schedule
     from optkit.pipeline.settings import Settings
@@ -30,6 +34,8 @@ LOG = logging.getLogger("optkit")
 EPOCH_SECONDS = {"baseline": 8.0, "finetune": 8.0, "prune": 11.0, "cluster": 17.0, "qat": 14.0, "distill": 12.0}
 TRACE_SECONDS = 4.0
 EXPORT_SECONDS = 3.0
+# Which layers stay in float is found out with several files.
+LIMITED_EXPORTS = 4
 CHECK_SECONDS = 4.0
 TRAINED_AT_ONCE = 2
 
@@ -43,7 +49,7 @@ def make(
     costs: Costs,
     *,
     example_values: int,
-    pool: Workers | None = None,
+    engine: Engine | None = None,
     goals_end_it: bool = True,
 ) -> tuple[Plan, dict[str, Failure]]:
     """Train, export and check whatever is missing or damaged in the run folder.
@@ -58,7 +64,7 @@ def make(
         schedule: Receives progress.
         costs: See ``expected_seconds``.
         example_values: Numbers in one example of the data, on which it depends how long a user's own model may take.
-        pool: Worker processes that are there already, see ``workers``; ones of its own by default.
+        engine: What runs the jobs; by default worker processes of this machine, which end with them.
         goals_end_it: Whether a goal that cannot be reached ends the run; else its files are listed as skipped.
 
     Returns:
@@ -80,18 +86,11 @@ def make(
         else:
             schedule.keep(*name.split(" ", 1))
 
+    told = _Told(schedule)
+
     def on_event(job: Job, message: dict[str, Any]) -> None:
+        told.see(job, message)
         phase, name = job.name.split(" ", 1)
-        if message["event"] == "progress" and "total" in message:
-            text = f"epoch {message['epoch']}/{message['epochs']}"
-            text += "" if message["accuracy"] is None else f", accuracy {message['accuracy']:.4f}"
-            schedule.advance(phase, name, message["done"] / message["total"], text)
-        elif message["event"] == "started":
-            LOG.info("%s: started", job.name)
-            schedule.advance(phase, name, 0.0, "starting")
-        elif message["event"] in {"returned", "failed"}:
-            LOG.info("%s: %s", job.name, message["event"])
-            schedule.advance(phase, name, 1.0)
         if message["event"] == "failed":
             failure = Failure(message["kind"], message["message"], message["exit_code"])
             error = workers.as_error(job.name, failure)
@@ -105,15 +104,58 @@ def make(
         return plan, {}
     # What is there already is waited for by nobody.
     pending = [job._replace(after=tuple(name for name in job.after if name in missing)) for job in missing.values()]
-    with contextlib.nullcontext(pool) if pool is not None else worker_pool(plan.settings, folder) as at_work:
-        results = at_work.run(pending, cores=_cores(), on_event=on_event)
+    own = contextlib.nullcontext(engine) if engine is not None else local.Local(surroundings(plan.settings, folder))
+    with own as at_work:
+        results = at_work.run(pending, on_event=on_event)
     return _without_refused(plan, {name: one for name, one in results.items() if isinstance(one, Failure)})
 
 
-def worker_pool(settings: Settings, folder: Path) -> Workers:
-    """Worker processes with the frameworks and the data in memory; they start with the first jobs."""
-    preload = [*PRELOAD, f"optkit.data:preload:{msgspec.json.encode(settings.data_spec).decode()}"]
-    return Workers(preload, WORKER_ENVIRONMENT, folder / "log.txt")
+class _Told:
+    """What jobs tell of themselves, for the log and for who watches; with the machine, where there are several."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._places: dict[str, str] = {}
+
+    def see(self, job: Job, message: dict[str, Any]) -> None:
+        """Pass one message on."""
+        phase, name = job.name.split(" ", 1)
+        event = message["event"]
+        if event == "started":
+            LOG.info("%s: started", job.name)
+            if "place" in message:
+                self._places[job.name] = f", on {message['place']}"
+                LOG.info("%s: on %s", job.name, message["place"])
+        place = self._places.get(job.name, "")
+        if event == "progress" and "total" in message:
+            text = message.get("text") or f"epoch {message['epoch']}/{message['epochs']}"
+            text += "" if message["accuracy"] is None else f", accuracy {message['accuracy']:.4f}"
+            self._schedule.advance(phase, name, message["done"] / message["total"], text + place)
+        elif event == "started":
+            self._schedule.advance(phase, name, 0.0, f"starting{place}")
+        elif event in {"returned", "failed"}:
+            LOG.info("%s: %s", job.name, event)
+            self._schedule.advance(phase, name, 1.0)
+
+
+def surroundings(settings: Settings, folder: Path, say: Callable[[str], object] = lambda _: None) -> Surroundings:
+    """What the jobs of a run need around them: the frameworks and the data in memory."""
+    spec = settings.data_spec
+    return Surroundings(
+        folder=folder,
+        preload=(*PRELOAD, "optkit.data:preload"),
+        preload_argument=msgspec.json.encode(spec).decode(),
+        environment=WORKER_ENVIRONMENT,
+        reads=_user_paths(settings),
+        say=say,
+    )
+
+
+def _user_paths(settings: Settings) -> tuple[str, ...]:
+    """The user's own data, as they were given: what is a data set of the package is there wherever optkit is."""
+    spec = settings.data_spec
+    own = [path for path in (spec.source, spec.calibration) if path is not None and not data.is_built_in(path)]
+    return tuple(dict.fromkeys(own))
 
 
 def expected_seconds(plan: Plan, dataset: Dataset) -> Costs:
@@ -133,7 +175,8 @@ def expected_seconds(plan: Plan, dataset: Dataset) -> Costs:
     for teacher in plan.teachers:
         expected["import", teacher.name] = TRACE_SECONDS
     for file in plan.files:
-        expected["export", _file_name(file)] = EXPORT_SECONDS / _cores()
+        files = LIMITED_EXPORTS if _excluding.wanted(file.recipe) else 1
+        expected["export", _file_name(file)] = EXPORT_SECONDS * files / _cores()
         expected["check", _file_name(file)] = CHECK_SECONDS / _cores()
     return expected
 
@@ -154,7 +197,11 @@ def _jobs(plan: Plan, folder: Path, costs: Costs, example_values: int) -> dict[s
     others.sort(key=lambda model: -_path_seconds(plan, model, costs))
     jobs = [_teacher_job(plan, teacher, common) for teacher in plan.teachers]
     jobs += [_model_job(plan, model, common) for model in (baseline, *others)]
-    jobs = [job._replace(example_values=example_values) for job in jobs]
+    shared = _shared(plan)
+    jobs = [
+        job._replace(example_values=example_values, trial=shared.get(job.name.partition(" ")[2], job.name))
+        for job in jobs
+    ]
     for file in plan.files:
         model = plan.model(file.model)
         own = {
@@ -165,11 +212,13 @@ def _jobs(plan: Plan, folder: Path, costs: Costs, example_values: int) -> dict[s
         }
         export, check = f"export {_file_name(file)}", f"check {_file_name(file)}"
         wanted = common | own | {"key": file.key, "model_name": file.model}
-        jobs.append(Job(export, "optkit.pipeline.stages:export_file", wanted, after=(f"train {file.model}",)))
-        wanted = common | own | {"key": file.check_key, "parts": list(plan.parts)}
+        export_job = Job(export, "optkit.pipeline.stages:export_file", wanted, after=(f"train {file.model}",))
+        jobs.append(export_job._replace(trial=file.name, needs=(model.key,)))
+        wanted = common | own | {"key": file.check_key, "export_key": file.key, "parts": list(plan.parts)}
         # It reads what the model answers as well, which may be made again where the file is kept.
         after = (f"train {file.model}", export)
-        jobs.append(Job(check, "optkit.pipeline.checking:check_file", wanted, after=after))
+        check_job = Job(check, "optkit.pipeline.checking:check_file", wanted, after=after)
+        jobs.append(check_job._replace(trial=file.name, needs=(model.key, file.key)))
     return {job.name: job for job in jobs}
 
 
@@ -184,12 +233,13 @@ def _teacher_job(plan: Plan, teacher: TeacherStage, common: dict[str, Any]) -> J
 def _model_job(plan: Plan, model: ModelStage, common: dict[str, Any]) -> Job:
     own: dict[str, Any] = {"key": model.key, "name": model.name}
     if model.parent is None:
-        arguments = common | own | {"threads": _cores()}
+        threads = plan.settings.train_threads or _cores()
+        arguments = common | own | {"threads": threads}
         given = plan.settings.model is not None
         function = "optkit.pipeline.importing:import_model" if given else "optkit.pipeline.stages:train_baseline"
         after = () if given else tuple(f"import {teacher.name}" for teacher in plan.teachers)
-        return Job(f"train {model.name}", function, arguments, after, _cores(), opens=plan.settings.model or "")
-    threads = max(1, _cores() // TRAINED_AT_ONCE)
+        return Job(f"train {model.name}", function, arguments, after, threads, opens=plan.settings.model or "")
+    threads = plan.settings.train_threads or max(1, _cores() // TRAINED_AT_ONCE)
     parent = plan.model(model.parent)
     own |= {"parent_key": parent.key, "parent_name": parent.name, "steps": msgspec.to_builtins(model.steps)}
     own["teachers"] = model.teachers
@@ -200,7 +250,19 @@ def _model_job(plan: Plan, model: ModelStage, common: dict[str, Any]) -> Job:
         common | own | {"threads": threads},
         after=(f"train {model.parent}", *learned_from),
         threads=threads,
+        needs=(parent.key, *model.teachers.values()),
     )
+
+
+def _shared(plan: Plan) -> dict[str, str]:
+    """By model the one recipe that it is for; what several need is a trial of its own, made once."""
+    users: dict[str, set[str]] = {}
+    for file in plan.files:
+        name: str | None = file.model
+        while name is not None:
+            users.setdefault(name, set()).add(file.name)
+            name = plan.model(name).parent
+    return {name: next(iter(found)) for name, found in users.items() if len(found) == 1 and name != BASELINE}
 
 
 def _path_seconds(plan: Plan, model: ModelStage, costs: Costs) -> float:

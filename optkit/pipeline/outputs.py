@@ -29,6 +29,7 @@ from optkit.schema import (
     Parity,
     Recommendation,
     Report,
+    Sensitivity,
     Training,
     Variant,
 )
@@ -223,7 +224,8 @@ def _variant(
     facts = readback.read(path)
     inspected = run.measured.inspected.get(slot)
     model_notes = msgspec.convert(model.result["notes"], list[LayerNote])
-    export_notes = msgspec.convert(kept.record(folder, file.key).result["notes"], list[LayerNote])
+    exported = kept.record(folder, file.key).result
+    export_notes = msgspec.convert(exported["notes"], list[LayerNote])
     return msgspec.structs.replace(
         bare,
         sha256=store.sha256_file(path),
@@ -238,6 +240,7 @@ def _variant(
         operators=[] if inspected is None else inspected.operators,
         runtime_facts=None if inspected is None else inspected.runtime_facts,
         layers=[*model_notes, *export_notes],
+        sensitivity=msgspec.convert(exported["sensitivity"], Sensitivity | None),
         **_quality(run, file, msgspec.convert(model.result["task"], Task), answers, checked["keras_metrics"]),
     )
 

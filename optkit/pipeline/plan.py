@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optkit import registry
+from optkit.exporters import _excluding
 from optkit.schema import Recipe, Skipped, Step
 from optkit.store import digest, sha256_path, source_digest
 from optkit.techniques import BASELINE_TEACHER, teachers_of
@@ -46,6 +47,11 @@ EXPORT_SOURCES = (
     "pipeline/slim.py",
     "pipeline/slim_export.py",
     "pipeline/slim_worker.py",
+)
+# What decides which layers stay in float.
+EXCLUSION_SOURCES = (
+    *("runtimes", "measure/accuracy.py", "measure/sensitivity.py", "drop.py", "statistics.py", "problem.py"),
+    *("pipeline/exclusion.py", "pipeline/checking.py"),
 )
 CHECK_SOURCES = (
     "verify",
@@ -128,7 +134,7 @@ def make_plan(settings: Settings, recipes: list[Recipe], data_sha256: str, parts
             "train_samples": settings.train_samples,
             "seed": settings.seed,
             # The number of threads decides the order of float additions.
-            "threads": len(os.sched_getaffinity(0)),
+            "threads": settings.train_threads or len(os.sched_getaffinity(0)),
             "machine": platform.machine(),
             "python": platform.python_version(),
             "packages": versions(TRAINING_PACKAGES),
@@ -201,8 +207,13 @@ def _source(settings: Settings) -> dict[str, Any]:
 
 
 def _file_key(model: ModelStage, recipe: Recipe, file_format: str, settings: Settings) -> str:
+    decided = {}
+    if _excluding.wanted(recipe) is not None:
+        # The validation part, by which layers are chosen, is in the model's key.
+        decided = {"packages": versions(RUNTIME_PACKAGES), "code": source_digest(EXCLUSION_SOURCES)}
     return digest(
         {
+            "exclusion": decided,
             "stage": "export",
             "model": model.key,
             "precision": recipe.precision,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from optkit import data, readback, runtimes
+from optkit.device import pictures
 from optkit.errors import InputError, OptkitError
-from optkit.pipeline import predict_pictures, predict_preprocessing
+from optkit.pipeline import predict_preprocessing
 from optkit.pipeline.confidence import meaning_in_file
 from optkit.problem import Preprocessing
 
@@ -43,7 +44,7 @@ def run(job: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> None:
     given = None if job["preprocessing"] is None else msgspec.convert(job["preprocessing"], Preprocessing)
     found = predict_preprocessing.found_in(facts, port)
     preprocessing = found.preprocessing if given is None else given
-    wanted = predict_pictures.wanted_by(port, resize=preprocessing.resize, channels=preprocessing.channels)
+    wanted = pictures.wanted_by(port, resize=preprocessing.resize, channels=preprocessing.channels)
     told = {
         "preprocessing": msgspec.to_builtins(preprocessing),
         "source": found.source,
@@ -74,12 +75,12 @@ def _facts(path: Path) -> ModelFacts | None:
 def _answer(
     session: Session,
     picture: Path,
-    wanted: predict_pictures.Wanted,
+    wanted: pictures.Wanted,
     preprocessing: Preprocessing,
     invert: bool | None,  # noqa: FBT001  # three-valued: None lets the picture tell
 ) -> tuple[list[float], list[str]]:
     stretch = preprocessing.resize is not None
-    raw, done = predict_pictures.prepared(picture, wanted, stretch=stretch, invert=invert)
+    raw, done = pictures.prepared(picture, wanted, stretch=stretch, invert=invert)
     real = data.to_real(raw[None], preprocessing)
     session.feed(session.to_native(real))
     session.invoke()

@@ -12,6 +12,7 @@ from optkit.data._inputs import form_in, size_of
 from optkit.errors import InputError
 from optkit.pipeline import figures, jobs, outputs
 from optkit.pipeline.calibration import check_calibration, data_digest
+from optkit.pipeline.exclusion import check_limits
 from optkit.pipeline.plan import make_plan
 from optkit.pipeline.progress import Event, OnEvent, Schedule
 from optkit.pipeline.run_log import LOG, logged
@@ -77,6 +78,7 @@ def compress(
     store.check_own(folder, "compress")
     store.check_apart(folder, {"MODEL": chosen.model, "--data": chosen.data, "--calibration": chosen.calibration})
     dataset = data.load(chosen.data_spec, train_samples=chosen.train_samples)
+    check_limits(named, dataset)
     warnings = check_calibration(
         dataset, chosen, int8=any(recipe.precision.name in {"int8", "int4"} for recipe in named)
     )

@@ -53,6 +53,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         prefer: What the recommendation optimizes.
         format: Recommend only a file of this format.
         threads: Threads that a file is measured with.
+        train_threads: Threads that a model is trained with, which decide the order of additions, and so the bytes; by
+            default all cores for the baseline, and half of them for what is made of it.
     """
 
     model: str | None = None
@@ -83,6 +85,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     prefer: Literal["size", "latency", "accuracy"] = "size"
     format: str | None = None
     threads: Annotated[int, Meta(ge=1, le=64)] = 1
+    train_threads: Annotated[int, Meta(ge=1, le=1024)] | None = None
 
     @property
     def train_samples(self) -> int | None:

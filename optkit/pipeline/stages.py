@@ -283,7 +283,7 @@ def _combine(before: list[dict[str, Any]], new: list[KernelExpectation]) -> list
 
 
 def export_file(
-    tell: Tell,  # noqa: ARG001  # exports take seconds: nothing to tell
+    tell: Tell,
     *,
     folder: str,
     key: str,
@@ -294,9 +294,13 @@ def export_file(
     recipe: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> None:
-    """Export a model to one file."""
+    """Export a model to one file, with layers left in float where the recipe sets a limit for that."""
+    import numpy as np
+
     from optkit import keras_models
     from optkit.exporters import ExportJob
+    from optkit.pipeline import exclusion
+    from optkit.pipeline.checking import reference_path
     from optkit.training import configure_tensorflow
 
     started = time.perf_counter()
@@ -319,22 +323,33 @@ def export_file(
         quantization_aware=made.result["quantization_aware"],
     )
     destination = root / "artifacts" / f"{name}.{format}"
-    notes: list[LayerNote] = []
+    files, notes = [destination], []
+    task = msgspec.convert(made.result["task"], Task)
+    bench = exclusion.Bench(format, dataset, task, say=lambda text: tell({"text": text}))
+    decided = exclusion.decide_for(job, model, bench)
+    if decided is not None:
+        job = dataclasses.replace(job, skip_layers=(*job.skip_layers, *decided.float_layers))
+        answers = decided.reference
+        files.append(reference_path(root, key))
+        store.write_atomically(files[-1], lambda temporary: np.save(temporary, answers, allow_pickle=False))
 
     def write(temporary: Path) -> None:
         notes.extend(registry.by_format("exporters", format).export(job, model, temporary))
         if wanted.slim:
             images = _parity_images(dataset, model.input_shape[1:])[:SLIM_IMAGES]
-            notes.append(slim_export.in_place(temporary, images, named_layers=bool(wanted.skip_layers)))
+            notes.append(slim_export.in_place(temporary, images, named_layers=bool(job.skip_layers)))
 
     store.write_atomically(destination, write)
+    record = None if decided is None else decided.record
+    if record is not None:
+        notes = exclusion.noted(notes, record)
     store.save_stage(
         root,
         StageRecord(
             key=key,
             stage=f"{name}.{format}",
-            files=[store.describe_file(root, destination)],
-            result={"notes": msgspec.to_builtins(notes)},
+            files=[store.describe_file(root, one) for one in files],
+            result={"notes": msgspec.to_builtins(notes), "sensitivity": msgspec.to_builtins(record)},
             seconds=round(time.perf_counter() - started, 3),
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from optkit.report import headline, method, quality, search_text, wording
+from optkit.report import headline, method, quality, search_text, sensitivity_text, wording
 from optkit.report.markdown_measured import environment_facts, measured, runtimes, scaling
 from optkit.report.markdown_text import escaped, table
 from optkit.report.reference import baseline_of, controls, find, formats
@@ -23,6 +23,7 @@ def render(report: Report) -> str:
         *_warnings(report.warnings),
         *(part for name in formats(report.variants) for part in _files(report, name)),
         *search_text.markdown(report.search),
+        *sensitivity_text.markdown(report.variants),
         *_doubts(report),
         *_control(report),
         *_named(report.variants),

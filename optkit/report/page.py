@@ -17,6 +17,7 @@ from optkit.report import (
     method,
     quality,
     search_words,
+    sensitivity_words,
     wording,
 )
 from optkit.report.page_classes import class_figures, confusion
@@ -107,6 +108,7 @@ def _context(report: Report) -> dict[str, Any]:
         "control_notes": _control_notes(report),
         "loads": _loads(report),
         "search": _search(report),
+        "sensitivity": sensitivity_words,
     }
 
 

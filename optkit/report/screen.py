@@ -25,13 +25,13 @@ _PLAIN = {"►": ">", "×": "x", "µ": "u", "–": "-", "─": "-", "−": "-", 
 _ASCII = str.maketrans(_PLAIN)
 
 
-def table(title: str, name_width: int) -> Table:
-    """An empty table with a column for a mark, and one for a file's name, which alone may be broken."""
+def table(title: str, name_width: int, *, of: str = "file") -> Table:
+    """An empty table with a column for a mark, and one for the name of a file (or else), which alone may be broken."""
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     made.show_edge = False
     made.padding = 0
     made.add_column("", width=1)
-    made.add_column("file", overflow="fold", min_width=name_width)
+    made.add_column(of, overflow="fold", min_width=name_width)
     return made
 
 

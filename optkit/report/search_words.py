@@ -58,7 +58,8 @@ def machine(record: SearchRecord) -> str | None:
     """What a limit on latency is about."""
     if not any(limit.name == "latency" for limit in record.limits):
         return None
-    return f"Latency is p50 of one call, one thread, on this machine ({record.cpu_model})."
+    where = "this machine" if record.latency_node is None else f"the machine {record.latency_node}"
+    return f"Latency is p50 of one call, one thread, on {where} ({record.cpu_model})."
 
 
 def drop(record: SearchRecord, tried: TriedFile) -> str:
@@ -137,6 +138,7 @@ def notes(record: SearchRecord) -> Sequence[str]:
             "many by them looks a little better there than it is. The test set was read for the delivered file and "
             "fp32 alone."
         ),
+        *record.engine,
         f"The search ended because {record.stopped}.",
     ]
     return told

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from rich.markup import escape
 
-from optkit.report import headline, method, quality, screen, search_text, wording
+from optkit.report import headline, method, quality, screen, search_text, sensitivity_text, wording
 from optkit.report.reference import BASELINE_NAME, baseline_of, find, formats
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def _draw(console: Console, report: Report, written: Sequence[Path]) -> None:
     console.print(f"{_legend(report, intervals=intervals)}\n", style="dim", markup=False)
     _failures(console, report.variants)
     _not_made(console, report)
+    sensitivity_text.draw(console, report.variants)
     _choice(console, report)
     if report.search is not None:
         search_text.draw(console, report.search)

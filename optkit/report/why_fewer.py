@@ -48,7 +48,8 @@ def less_than_arithmetic(variant: Variant, baseline: Variant | None, facts: Mode
     if baseline is None or variant.compute is None or baseline.compute is None or variant.latency is None:
         return None
     now, before, value = variant.compute.macs, baseline.compute.macs, variant.latency.speedup
-    if not now or not before or value is None or before / now < _CLEARLY * value.ci95[1]:
+    # Where the arithmetic is about the same, it is no cause.
+    if not now or not before or value is None or before / now < _CLEARLY * max(1.0, value.ci95[1]):
         return None
     rate = now / variant.latency.p50_us
     if rate < slow and value.verdict != "better":

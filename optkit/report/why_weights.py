@@ -129,12 +129,25 @@ def float_left(facts: ModelFacts) -> Why | None:
     total = sum(constant.file_bytes for constant in weights(facts))
     taken = sum(constant.file_bytes for constant in left)
     names = [_layer_name(constant, facts) for constant in left]
+    narrow = sum(constant.values.size for constant in left)
     return Why(
         "layers left in float",
         f"{listed(names)}: {len(left)} of {len(weights(facts))} kernels are not quantized and take "
-        f"{count(taken)} of "
-        f"{count(total)} bytes of weights.",
+        f"{count(taken)} of {count(total)} bytes of weights, {count(taken - narrow)} more than in int8"
+        f"{_float_work(left, facts)}.",
     )
+
+
+def _float_work(left: list[Constant], facts: ModelFacts) -> str:
+    """What share of the arithmetic is in float, where the file tells; what that takes depends on the kernels."""
+    own = [operator.macs for operator in facts.operators]
+    total = sum(macs or 0 for macs in own)
+    users = {constant.operator for constant in left if constant.operator >= 0}
+    done = [own[user] for user in users]
+    if not total or not done or any(macs is None for macs in done):
+        return ""
+    in_float = sum(macs or 0 for macs in done)
+    return f"; {percent(in_float / total, decimals=1)} of the multiply-accumulates are computed in float"
 
 
 def _layer_name(constant: Constant, facts: ModelFacts) -> str:

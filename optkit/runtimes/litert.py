@@ -26,6 +26,8 @@ SUMMARY = "LiteRT's interpreter with its XNNPACK delegate; models with one outpu
 SOURCE = "https://ai.google.dev/edge/litert"
 FORMAT = "tflite"
 KERNELS = ("XNNPACK", "LiteRT's own kernels")
+# Plain loops, one for each operator, that others are held against; slow, so that no file is run by them by default.
+REFERENCE_KERNELS = "LiteRT's reference kernels"
 
 _STDERR = 2
 # Release of TensorFlow Lite that brought an operator's kernel for int16 activations (which version of it that is:
@@ -87,9 +89,12 @@ def open_raw(path: Path, kernels: str) -> LiteRTRawSession:
     """
     from ai_edge_litert.interpreter import OpResolverType
 
-    usual = kernels == KERNELS[0]
-    resolver = OpResolverType.BUILTIN if usual else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    return LiteRTRawSession(_opened(path, resolver, 1))
+    resolvers = {
+        KERNELS[0]: OpResolverType.BUILTIN,
+        KERNELS[1]: OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        REFERENCE_KERNELS: OpResolverType.BUILTIN_REF,
+    }
+    return LiteRTRawSession(_opened(path, resolvers[kernels], 1))
 
 
 def _opened(path: Path, resolver: Any, threads: int) -> Any:

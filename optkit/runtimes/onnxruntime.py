@@ -203,6 +203,16 @@ def _optimized(path: Path, threads: int, folder: Path) -> Any:
     return onnx.load(folder / "optimized.onnx", load_external_data=False).graph
 
 
+def optimized_nodes(path: Path) -> list[tuple[str, str]]:
+    """Kind and name of every node that ONNX Runtime makes of a file: it fuses, moves and rounds when it opens one.
+
+    Raises:
+        InputError: The file cannot be opened, with ONNX Runtime's reason.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return [(node.op_type, node.name) for node in _optimized(path, 1, Path(folder)).node]
+
+
 def _wrapped(session: Any, path: Path) -> OnnxRuntimeSession:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if not inputs or len(outputs) != 1:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from optkit.drop import amount, check_unit, is_relative, read_limit
 from optkit.errors import InputError, nearest
 from optkit.search_record import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+DROP_OPTION = "--max-drop"
 PREFERENCES = ("size", "latency", "accuracy")
 # A letter more or less is a factor of a thousand or of eight: bits (kb, Mb) are not taken for bytes.
 BYTES = {"B": 1, "kB": 1_000, "KB": 1_000, "KiB": 1_024, "kiB": 1_024, "MB": 1_000_000, "MiB": 1_048_576}
+LARGE_BYTES = {"MB": 1_000_000, "MiB": 1 << 20, "GB": 1_000_000_000, "GiB": 1 << 30}
 MICROSECONDS = {"us": 1.0, "µs": 1.0, "μs": 1.0, "ms": 1_000.0, "s": 1_000_000.0}
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 # Under the bytes of the smallest file that an exporter writes, of one weight, slimmed: tests/e2e/test_search.py makes
@@ -23,7 +25,6 @@ SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 LEAST_BYTES = {"tflite": 350, "onnx": 90}
 # A call of a function that does nothing takes that long.
 LEAST_US = 0.1
-_AMOUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?|\.\d+)\s*(?P<unit>[^\d\s.]*)")
 
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +68,7 @@ def read_budget(given: Mapping[str, str | None], *, prefer: str | None, formats:
     """
     limits = []
     if (words := given.get("max_drop")) is not None:
-        limits.append(_drop(words))
+        limits.append(read_limit(DROP_OPTION, words))
     if (words := given.get("max_size")) is not None:
         limits.append(_size(words, formats))
     if (words := given.get("max_latency")) is not None:
@@ -90,45 +91,21 @@ def read_budget(given: Mapping[str, str | None], *, prefer: str | None, formats:
     if prefer is not None:
         wanted = prefer  # type: ignore[assignment]  # one of the three
     seconds = None if words is None else _seconds(words)
-    return Budget(tuple(limits), wanted, seconds, relative=has_drop and limits[0].words.rstrip().endswith("%"))
+    return Budget(tuple(limits), wanted, seconds, relative=has_drop and is_relative(limits[0]))
 
 
-def _amount(option: str, words: str, units: Mapping[str, float], example: str) -> tuple[float, str]:
-    """Number and unit of an amount.
+def read_bytes(option: str, words: str, example: str) -> float:
+    """Bytes of memory.
 
     Raises:
-        InputError: It is none, it has no unit or another, or it is not over 0.
+        InputError: It is no amount, it has no unit or another, or it is not over 0.
     """
-    match = _AMOUNT.fullmatch(words.strip())
-    if match is None:
-        raise InputError(f"{option} expects an amount over 0 such as {example}, found {words!r}")
-    unit = match["unit"]
-    if unit not in units:
-        shown = ", ".join(dict.fromkeys(units))
-        found = f"the unit {unit!r}" if unit else "no unit"
-        raise InputError(
-            f"{option} expects a number and its unit, one of {shown}, found {found} in {words!r}; {example}?"
-        )
-    number = float(match["number"])
-    if not number:
-        raise InputError(f"{option} expects an amount over 0 such as {example}, found {words!r}")
-    return number, unit
-
-
-def _drop(words: str) -> Limit:
-    number, unit = _amount("--max-drop", words, {"pt": 1, "%": 1}, "0.5pt")
-    if number >= 100:
-        raise InputError(
-            f"--max-drop expects less than 100{unit}, found {words!r}, which allows any answers; leave it out"
-        )
-    what = "accuracy on validation data, against fp32 of the same format: upper end of the drop's 95 % interval"
-    if unit == "%":
-        what = "mean absolute error on validation data over that of fp32: upper end of the rise's 95 % interval"
-    return Limit("drop", words.strip(), number / 100, "fraction", what)
+    number, unit = amount(option, words, LARGE_BYTES, example)
+    return number * LARGE_BYTES[unit]
 
 
 def _size(words: str, formats: Sequence[str]) -> Limit:
-    number, unit = _amount("--max-size", words, BYTES, "20kB (20,000 bytes) or 20KiB (20,480)")
+    number, unit = amount("--max-size", words, BYTES, "20kB (20,000 bytes) or 20KiB (20,480)")
     limit = number * BYTES[unit]
     least = min(LEAST_BYTES.get(name, 1) for name in formats)
     if limit < least:
@@ -139,8 +116,18 @@ def _size(words: str, formats: Sequence[str]) -> Limit:
     return Limit("size", words.strip(), limit, "bytes", "bytes of the file")
 
 
+def size_bytes(option: str, words: str) -> int:
+    """A size as whole bytes, such as ``8KiB``.
+
+    Raises:
+        InputError: It is none, it has no unit or another, or it is not over 0.
+    """
+    number, unit = amount(option, words, BYTES, "8KiB (8,192 bytes)")
+    return int(number * BYTES[unit])
+
+
 def _latency(words: str, threads: int) -> Limit:
-    number, unit = _amount("--max-latency", words, MICROSECONDS, "100us")
+    number, unit = amount("--max-latency", words, MICROSECONDS, "100us")
     limit = number * MICROSECONDS[unit]
     if limit < LEAST_US:
         raise InputError(
@@ -153,30 +140,16 @@ def _latency(words: str, threads: int) -> Limit:
 
 
 def _seconds(words: str) -> float:
-    number, unit = _amount("--time", words, SECONDS, "10m")
+    number, unit = amount("--time", words, SECONDS, "10m")
     return number * SECONDS[unit]
 
 
 def check_task(budget: Budget, *, values: bool) -> None:
-    """Refuse a drop in the unit of another kind of answers: each kind has one, so that none can be misread.
-
-    Args:
-        budget: What is wanted.
-        values: Whether the data's labels are values to predict, not classes.
+    """Refuse a drop in the unit of another kind of answers, see ``optkit.drop.check_unit``.
 
     Raises:
         InputError: It has the other's.
     """
     limit = budget.limit("drop")
-    if limit is None or budget.relative == values:
-        return
-    number = limit.words.rstrip("%pt ")
-    if values:
-        raise InputError(
-            f"--max-drop {limit.words}: these data have values to predict, which have no accuracy; give the rise of "
-            f"the mean absolute error over fp32's, such as {number}%"
-        )
-    raise InputError(
-        f"--max-drop {limit.words}: percent of what? Give percentage points of accuracy, such as {number}pt (from 99 % "
-        f"to {99 - float(number):g} %)"
-    )
+    if limit is not None:
+        check_unit(DROP_OPTION, limit, values=values)

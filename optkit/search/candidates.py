@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from optkit import recipes, registry
 from optkit.errors import InputError
 from optkit.schema import Recipe
-from optkit.search import shares, tuned
+from optkit.search import shares, students, tuned
 from optkit.search.probes import Known, text_of
 from optkit.store import digest
 
@@ -18,8 +16,12 @@ if TYPE_CHECKING:
 
     from optkit.search.budget import Budget
 
+# Two are trained at a time on this machine: two cost little more than one.
+BATCH = 2
+MOST_AT_ONCE = 10_000
 PLAIN = ("fp32", "int8")
 CHEAP = "no training"
+EXCLUDED = "layers in float"
 TRAINED = "int8 training"
 GIVEN = "given"
 SHRINK = "amounts"
@@ -39,7 +41,13 @@ def least() -> Round:
 
 
 def next_round(
-    known: Sequence[Known], budget: Budget, *, seed: int, given: Sequence[Recipe] = (), endless: bool = False
+    known: Sequence[Known],
+    budget: Budget,
+    *,
+    seed: int,
+    given: Sequence[Recipe] = (),
+    endless: bool = False,
+    batch: int = BATCH,
 ) -> Round | None:
     """The next recipes to try; ``None`` when there are none.
 
@@ -49,17 +57,19 @@ def next_round(
         seed: Of the drawing.
         given: Recipes of the user's own, which are then the only ones.
         endless: Whether parameters are drawn for as long as there is time.
+        batch: Recipes that are drawn at once. It decides what is tried, and so does not depend on what runs them.
     """
     tried = {one.recipe for one in known}
-    for stage, wanted in _stages(given):
+    for stage, wanted in _stages(given, known, budget):
         missing = [recipe for recipe in wanted if text_of(recipe) not in tried]
         if missing:
             return Round(stage, missing)
     if given or not _can_train(known) or _is_whole_within(known, budget):
         return None
     steps: list[tuple[str, list[Recipe]]] = [
-        (SHRINK, shares.next_recipes(known, budget)),
-        (TUNED, tuned.next_recipes(known, budget, seed=seed, endless=endless)),
+        (students.STAGE, students.next_recipes(known, budget, batch)),
+        (SHRINK, shares.next_recipes(known, budget, batch)),
+        (TUNED, tuned.next_recipes(known, budget, seed=seed, endless=endless, batch=batch)),
     ]
     for stage, wanted in steps:
         missing = [recipe for recipe in wanted if text_of(recipe) not in tried]
@@ -79,16 +89,25 @@ def _apart(wanted: Sequence[Recipe], taken: set[str]) -> list[Recipe]:
     return found
 
 
-def _stages(given: Sequence[Recipe]) -> list[tuple[str, list[Recipe]]]:
-    """The rounds that need no result of others."""
+def _stages(given: Sequence[Recipe], known: Sequence[Known], budget: Budget) -> list[tuple[str, list[Recipe]]]:
+    """The rounds that come first, in order."""
     if given:
         return [(GIVEN, [*_valid(PLAIN[:1]), *given])]
     untrained = [name for name in registry.names("techniques") if not _trains(name)]
     precisions = ["fp32", *(name for name in recipes.precisions() if name != "fp32")]
     return [
         (CHEAP, _valid([*precisions, *(f"{name}+int8" for name in untrained)])),
+        (EXCLUDED, _excluding(known, budget)),
         (TRAINED, _valid(["qat+int8"])),
     ]
+
+
+def _excluding(known: Sequence[Known], budget: Budget) -> list[Recipe]:
+    """Where plain int8 loses too much, the same with as few layers in float as it takes."""
+    limit = budget.limit("drop")
+    whole = [file for one in known if one.recipe == PLAIN[1] for file in one.files]
+    loses = any(standing.name == "drop" and not standing.met for file in whole for standing in file.standings)
+    return [] if limit is None or not loses else _valid([f"{PLAIN[1]}:drop={limit.words}"])
 
 
 def _trains(technique: str) -> bool:
@@ -105,7 +124,7 @@ def _can_train(known: Sequence[Known]) -> bool:
 def _is_whole_within(known: Sequence[Known], budget: Budget) -> bool:
     """Whether the most accurate file is wanted and a whole network is within the limits: less of it is no better."""
     within = any(file.state == "within" for one in known for file in one.files)
-    return budget.prefer == "accuracy" and within and all(one.stage in {CHEAP, TRAINED} for one in known)
+    return budget.prefer == "accuracy" and within and all(one.stage in {CHEAP, TRAINED, EXCLUDED} for one in known)
 
 
 def _valid(texts: Sequence[str]) -> list[Recipe]:
@@ -124,9 +143,8 @@ def named(recipe: Recipe) -> Recipe:
     parts = []
     for step in recipe.steps:
         words = [step.name]
-        if step.name in registry.names("techniques"):
-            usual = msgspec.to_builtins(registry.load("techniques", step.name).Params())
-            words += [_in_a_name(value) for key, value in step.params.items() if value != usual[key]]
+        usual = recipes.defaults(step.name)
+        words += [_in_a_name(value) for key, value in step.params.items() if value != usual[key]]
         parts.append("-".join(words))
     return Recipe("+".join(parts), recipe.steps)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
-from optkit import recipes, registry
+from optkit import recipes
 from optkit.search.select import excess
 from optkit.search_record import TriedFile
 
@@ -49,9 +48,7 @@ def text_of(recipe: Recipe) -> str:
 
 
 def _step(step: Step) -> str:
-    if step.name not in registry.names("techniques"):
-        return step.name
-    usual = msgspec.to_builtins(registry.load("techniques", step.name).Params())
+    usual = recipes.defaults(step.name)
     given = ",".join(f"{key}={_value(value)}" for key, value in step.params.items() if value != usual[key])
     return f"{step.name}:{given}" if given else step.name
 

@@ -13,13 +13,15 @@ import numpy as np
 
 from optkit import recipes, store
 from optkit.data._inputs import form_in, size_of
+from optkit.drop import Drop, drop_of
 from optkit.pipeline import figures, jobs, kept
 from optkit.pipeline.checking import failed_checks
 from optkit.pipeline.plan import CHOOSING_PARTS, make_plan
 from optkit.pipeline.progress import Event, Schedule
+from optkit.pipeline.timing import Timer
 from optkit.report.reference import BASELINE_NAME
 from optkit.schema import Check, Parity
-from optkit.search.evidence import Drop, drop_of, standings
+from optkit.search.evidence import standings
 from optkit.search.probes import Known, text_of
 from optkit.search_record import TriedFile
 
@@ -28,12 +30,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from optkit.data import Dataset
+    from optkit.engines import Engine
     from optkit.pipeline.plan import FileStage, Plan
     from optkit.pipeline.progress import OnEvent
     from optkit.pipeline.settings import Settings
     from optkit.search.budget import Budget
     from optkit.search.candidates import Round
-    from optkit.workers import Failure, Workers
+    from optkit.workers import Failure
 
 # fp32's answers to the validation part, by format.
 Answers = dict[str, np.ndarray]
@@ -53,7 +56,9 @@ class Place(NamedTuple):
         folder: The run folder, which is locked.
         dataset: All data.
         data_sha256: Digest of all data that the run reads.
-        pool: Worker processes, which stay from round to round.
+        engine: What runs stages; it stays from round to round.
+        batch: Recipes that are drawn at once.
+        cpu_model: Processor of the machine that files are timed on.
         on_event: Receives progress.
     """
 
@@ -62,7 +67,9 @@ class Place(NamedTuple):
     folder: Path
     dataset: Dataset
     data_sha256: str
-    pool: Workers
+    engine: Engine
+    batch: int
+    cpu_model: str
     on_event: OnEvent
 
 
@@ -106,7 +113,7 @@ def try_round(place: Place, wanted: Round, seconds: float | None) -> tuple[list[
             return _known(place, plan, wanted, failures, _timed(place, plan, failures)), True
     except TimeUpError:
         # What is running would go on.
-        place.pool.__exit__()
+        place.engine.stop()
     done = [file for file in plan.files if store.load_stage(place.folder, file.check_key) is not None]
     plan = plan._replace(files=done, skipped=[])
     return [one for one in _known(place, plan, wanted, {}, _timed(place, plan, {})) if one.files], False
@@ -127,7 +134,7 @@ def _make(place: Place, plan: Plan, seconds: float | None) -> tuple[Plan, dict[s
         Schedule(costs, on_event),
         costs,
         example_values=size_of(form_in(place.dataset.train.images)),
-        pool=place.pool,
+        engine=place.engine,
         goals_end_it=False,
     )
 
@@ -139,7 +146,8 @@ def _timed(place: Place, plan: Plan, failures: Mapping[str, Failure]) -> Times:
         return {}
     path = place.folder / "cache" / "timed-validation.npy"
     figures.timed_examples(path, place.dataset, place.dataset.validation)
-    return figures.time_files(plan, files, place.folder, path, Schedule({}, place.on_event))
+    timer = Timer(place.folder, place.engine)
+    return figures.time_files(plan, files, place.folder, path, Schedule({}, place.on_event), timer=timer)
 
 
 def _known(place: Place, plan: Plan, wanted: Round, failures: Mapping[str, Failure], times: Times) -> list[Known]:

@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from optkit import data, environment, recipes, store
+from optkit import data, engines, recipes, store
 from optkit.data._inputs import form_in, size_of
 from optkit.errors import InputError, nearest
 from optkit.pipeline import figures, jobs, outputs
 from optkit.pipeline.calibration import check_calibration, data_digest
+from optkit.pipeline.exclusion import check_limits
 from optkit.pipeline.plan import make_plan
 from optkit.pipeline.progress import Event, OnEvent, Schedule
 from optkit.pipeline.run import run_folder
 from optkit.pipeline.run_log import LOG, logged
 from optkit.pipeline.settings import resolve
+from optkit.pipeline.timing import Timer
 from optkit.report.reference import BASELINE_NAME
 from optkit.report.search_words import missed_words
 from optkit.schema import Recipe, Report
 from optkit.search import candidates, state
 from optkit.search.budget import Budget, check_task, read_budget
+from optkit.search.choose_engine import idle_words, read_engine
 from optkit.search.evidence import evidence, standings
 from optkit.search.rounds import Place, try_round
 from optkit.search.select import Choice, on_front, select
@@ -43,6 +46,7 @@ def compress_within(
     budget: Mapping[str, str | None],
     *,
     recipe_arguments: Sequence[str] = (),
+    engine: Mapping[str, Any] | None = None,
     out: str | os.PathLike[str] | None = None,
     command: str | None = None,
     on_event: OnEvent | None = None,
@@ -54,6 +58,8 @@ def compress_within(
     Args:
         budget: ``max_drop``, ``max_size``, ``max_latency`` and ``time``, as ``optkit compress`` takes them.
         recipe_arguments: Recipes to choose from; by default the search finds its own.
+        engine: What runs the trials: ``engine`` (its name, ``local`` by default), ``workers``, ``trial_memory``,
+            ``address``, ``latency_node`` and ``batch``, as ``optkit compress`` takes them.
         out: The run folder.
         command: The command to note as the one that makes it again.
         on_event: Receives progress.
@@ -70,6 +76,7 @@ def compress_within(
     for name in budget:
         if name not in BUDGET:
             raise InputError(f"unknown limit {name!r}: {nearest(name, list(BUDGET))}")
+    where = read_engine(engine or {})
     chosen, named = resolve(settings, recipe_arguments)
     from_file, own = recipes.read_all(recipe_arguments)
     given = [one for one in named if one.name != BASELINE_NAME and any(one.steps == mine.steps for mine in own)]
@@ -83,9 +90,13 @@ def compress_within(
     dataset = data.load(chosen.data_spec, train_samples=chosen.train_samples)
     check_task(wanted, values=dataset.validation.labels.dtype.kind == "f")
     shown = evidence(wanted, len(dataset.validation.labels))
+    check_limits(given, dataset)
     warnings = check_calibration(dataset, chosen, int8=True)
-    if say is not None:
-        say(f"{shown[1]}.")
+    say = say or (lambda _: None)
+    say(f"{shown[1]}.")
+    idle = idle_words(where)
+    if idle is not None:
+        say(idle)
     # Path.exists raises for a name that is too long, which prepare_folder has a message for.
     is_new = not os.path.exists(folder)  # noqa: PTH110
     store.prepare_folder(folder)
@@ -93,11 +104,15 @@ def compress_within(
         with (
             store.locked(folder, "compress"),
             logged(folder),
-            jobs.worker_pool(chosen, folder) as pool,
+            engines.open_engine(where.name, jobs.surroundings(chosen, folder, say), where.wishes) as at_work,
         ):
             command = command or outputs.command_line(folder)
             LOG.info("run: %s", command)
-            place = Place(chosen, wanted, folder, dataset, data_digest(dataset), pool, _Progress(wanted, on_event))
+            cpu_model = Timer(folder, at_work).describe().cpu_model
+            progress = _Progress(wanted, on_event)
+            place = Place(
+                chosen, wanted, folder, dataset, data_digest(dataset), at_work, where.batch, cpu_model, progress
+            )
             return _run(place, given, shown, command, warnings)
     except InputError:
         if is_new and not any((folder / "models").iterdir()):
@@ -138,7 +153,12 @@ def _search(place: Place, key: str, given: Sequence[Recipe]) -> tuple[state.Stat
         if left is not None and left <= 0:
             return now, f"the time of {seconds:g} s is up"
         wanted = candidates.next_round(
-            now.known, place.budget, seed=place.settings.seed, given=given, endless=seconds is not None
+            now.known,
+            place.budget,
+            seed=place.settings.seed,
+            given=given,
+            endless=seconds is not None,
+            batch=place.batch,
         )
         if wanted is None:
             return now, "there is nothing more to try"
@@ -170,7 +190,9 @@ def _record(
         validation=len(place.dataset.validation.labels),
         smallest_drop=shown[0],
         evidence=shown[1],
-        cpu_model=environment.describe().cpu_model,
+        cpu_model=place.cpu_model,
+        latency_node=place.engine.timed_on,
+        engine=place.engine.facts(),
         trials=[msgspec.structs.replace(one, on_front=(one.name, one.format) in front) for one in trials],
         delivered=None if choice is None else choice.tried.name,
         delivered_format=None if choice is None else choice.tried.format,
@@ -197,11 +219,12 @@ def _deliver(
     costs = jobs.expected_seconds(plan, dataset)
     schedule = Schedule(costs | figures.expected_seconds(plan), place.on_event)
     examples = size_of(form_in(dataset.train.images))
-    plan, failures = jobs.make(plan, folder, schedule, costs, example_values=examples, pool=place.pool)
+    plan, failures = jobs.make(plan, folder, schedule, costs, example_values=examples, engine=place.engine)
     # Nothing of the run competes with what is timed.
-    place.pool.__exit__()
+    place.engine.stop()
     exported = [file for file in plan.files if file.key not in failures]
-    measured = figures.measure_files(plan, exported, folder, dataset, schedule)
+    measured = figures.measure_files(plan, exported, folder, dataset, schedule, timer=Timer(folder, place.engine))
+    record = msgspec.structs.replace(record, engine=place.engine.facts())
     if choice is not None:
         record = _timed_again(record, choice, place.budget, measured)
     store.write_bytes(folder / state.NAME, msgspec.json.format(msgspec.json.encode(record, order="sorted")))

@@ -16,24 +16,22 @@ if TYPE_CHECKING:
     from optkit.search.budget import Budget
 
 STAGE = "amounts"
-# Two are trained at a time: two a round cost no more than one.
 ROUNDS = 3
-A_ROUND = 2
 LARGEST, LEAST = 0.95, 0.002
 # Shares that are nearer to each other than this give networks of nearly the same size.
 NEAR = 1.25
 
 
-def next_recipes(known: Sequence[Known], budget: Budget) -> list[Recipe]:
-    """The next amounts to try; none when the boundary is known well enough."""
+def next_recipes(known: Sequence[Known], budget: Budget, batch: int) -> list[Recipe]:
+    """The next amounts to try, ``batch`` of them; none when the boundary is known well enough."""
     if "shrink" not in registry.names("techniques"):
         return []
     axis = axis_of(budget)
     found = probes(known, axis, stage=STAGE)
-    if len(found) >= ROUNDS * A_ROUND:
+    if len(found) >= ROUNDS * batch:
         return []
     most = LARGEST if budget.limit("size") is None else largest_share(known, budget)
-    wanted = next_shares(found, prefer=budget.prefer, start=start_share(known, budget), most=most)
+    wanted = next_shares(found, prefer=budget.prefer, start=start_share(known, budget), most=most, batch=batch)
     return [recipes.parse(f"shrink:{axis}={share}+int8") for share in wanted]
 
 
@@ -42,21 +40,26 @@ def axis_of(budget: Budget) -> str:
     return "macs" if budget.limit("latency") is not None and budget.limit("size") is None else "parameters"
 
 
-def next_shares(found: Sequence[Probe], *, prefer: str, start: float, most: float = LARGEST) -> list[float]:
+def next_shares(
+    found: Sequence[Probe], *, prefer: str, start: float, most: float = LARGEST, batch: int = 2
+) -> list[float]:
     """The next shares to try.
 
     The smaller the share, the smaller and faster the file, and the larger its drop. Where the most accurate file is
     wanted, the boundary looked for is the largest share that is small and fast enough; else it is the smallest that is
-    still good enough. Each round cuts what is between the two sides in three equal ratios.
+    still good enough. Each round cuts what is between the two sides in equal ratios, one more than it tries.
 
     Args:
         found: What is known, by growing share.
         prefer: What is wanted.
         start: Where to begin: about the largest share that can be within the limits.
         most: About the largest share whose file is small enough: more than that is not worth trying.
+        batch: How many.
     """
     if not found:
-        return _apart([start, start / 4 if prefer != "accuracy" else start * 0.7])
+        least = start / 4 if prefer != "accuracy" else start * 0.7
+        steps = max(1, batch - 1)
+        return _apart([start * (least / start) ** (step / steps) for step in range(batch)])
     if any(one.made and not one.small_enough and not one.good_enough for one in found):
         # What is small enough is not good enough, and here it is neither: only training otherwise may help.
         return []
@@ -70,9 +73,9 @@ def next_shares(found: Sequence[Probe], *, prefer: str, start: float, most: floa
         low = max((one.share for one in found if one.share < high and not one.good_enough), default=LEAST)
     if high / low <= NEAR:
         return []
-    ratio = (high / low) ** (1 / (A_ROUND + 1))
+    ratio = (high / low) ** (1 / (batch + 1))
     known = [one.share for one in found]
-    return [one for one in _apart([low * ratio, low * ratio**2]) if one not in known]
+    return [one for one in _apart([low * ratio**step for step in range(1, batch + 1)]) if one not in known]
 
 
 def start_share(known: Sequence[Known], budget: Budget) -> float:

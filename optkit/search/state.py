@@ -43,6 +43,9 @@ def key_of(place: Place, given: Sequence[Recipe]) -> str:
             "files": [file.check_key for file in least.files],
             "budget": msgspec.structs.replace(place.budget, seconds=None),
             "given": list(given),
+            "batch": place.batch,
+            # Times of different machines are not held against each other.
+            "timed_on": [place.engine.timed_on, place.cpu_model] if place.budget.times_matter else None,
             "settings": place.settings,
             "code": store.source_digest((*EXPORT_SOURCES, *CHECK_SOURCES, *MEASURE_SOURCES, "search", "recipes.py")),
         }

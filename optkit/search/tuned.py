@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from optkit.search_record import TriedFile
 
 STAGE = "tuned"
-A_ROUND = 2
-# As many without --time; with it, as the time allows.
-TRIALS = 8
-MOST = 400
+# As many rounds without --time; with it, as the time allows.
+ROUNDS = 4
+MOST = 200
 STARTUP = 4
 EPOCHS = (4, 8, 16)
 STEPS = (1, 2, 4)
@@ -38,17 +37,23 @@ FIRST: tuple[dict[str, Any], ...] = (
 _WORST = 1e9
 
 
-def next_recipes(known: Sequence[Known], budget: Budget, *, seed: int, endless: bool) -> list[Recipe]:
-    """The next recipes that Optuna draws; the same ones for the same knowledge.
+def next_recipes(known: Sequence[Known], budget: Budget, *, seed: int, endless: bool, batch: int = 2) -> list[Recipe]:
+    """The next recipes that Optuna draws; the same ones for the same knowledge, whatever runs them.
+
+    They are drawn ``batch`` at a time, from what is known of all before: how many run at once, and which is done first,
+    has no say in what is drawn. Of those that are drawn together each counts, for the next, as one that came out badly
+    ("constant liar": Ginsbourger et al., Kriging is well-suited to parallelize optimization, 2010), so that they are
+    not all the same.
 
     Args:
         known: All recipes tried.
         budget: What is wanted.
         seed: Of the drawing.
         endless: Whether it goes on for as long as there is time.
+        batch: How many.
     """
     done = sum(one.stage == STAGE for one in known)
-    if done >= (MOST if endless else TRIALS) or "shrink" not in registry.names("techniques"):
+    if done >= (MOST if endless else ROUNDS) * batch or "shrink" not in registry.names("techniques"):
         return []
     import optuna
 
@@ -56,7 +61,7 @@ def next_recipes(known: Sequence[Known], budget: Budget, *, seed: int, endless: 
     tried = {one.recipe for one in known}
     names = _objectives(budget)
     # Anew in each round: what is known decides what is drawn, also after a run that was killed.
-    sampler = optuna.samplers.TPESampler(seed=seed + done, n_startup_trials=STARTUP)
+    sampler = optuna.samplers.TPESampler(seed=seed + done, n_startup_trials=STARTUP, constant_liar=True)
     study = optuna.create_study(directions=["minimize"] * len(names), sampler=sampler)
     space = _space(known, budget)
     for one in known:
@@ -72,12 +77,12 @@ def next_recipes(known: Sequence[Known], budget: Budget, *, seed: int, endless: 
             study.enqueue_trial({"share": at, **params})
     found: list[Recipe] = []
     # A draw may be known already, or not go together.
-    for _ in range(10 * A_ROUND):
+    for _ in range(10 * batch):
         recipe = _recipe(study.ask(space).params, budget)
         if recipe is not None and recipe[0] not in tried:
             tried.add(recipe[0])
             found.append(recipe[1])
-        if len(found) == A_ROUND:
+        if len(found) == batch:
             break
     return found
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from optkit import store
 from optkit.errors import InputError
 from optkit.techniques._soft_answers import Answers, ask
+from optkit.training import Augmentation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,10 +20,11 @@ if TYPE_CHECKING:
     from optkit.data._inputs import Form
     from optkit.schema import Epoch
     from optkit.techniques import Work
-    from optkit.training import Augmentation, Copies, TrainingPlan
+    from optkit.training import Copies, TrainingPlan
+    from optkit.workers import Tell
 
 
-class Teaching(Struct, frozen=True, forbid_unknown_fields=True):
+class Teaching(Augmentation, frozen=True, forbid_unknown_fields=True):
     """Parameters.
 
     Attributes:
@@ -32,24 +35,14 @@ class Teaching(Struct, frozen=True, forbid_unknown_fields=True):
             predict the loss is the squared error to the teacher's value.
         copies: The augmented pictures of an epoch come round again after so many, so that the teachers are asked once
             about each; 0 has fresh ones in every epoch.
-        shift: Augmentation, which teacher and student see alike: largest move, as a share of the picture's size.
-        rotation: Largest turn to either side, in degrees.
-        zoom: Largest change of size, as a share.
-        elastic: Standard deviation of a smooth displacement, in pixels.
-        cutout: Side of a square that is blotted out, as a share of the picture's.
-        mixup: The Beta distribution's parameter for blending pairs of pictures.
+
+    The changes of the pictures, which teacher and student see alike, are those of ``Augmentation``.
     """
 
     teachers: str = ""
     temperature: Annotated[float, Meta(ge=1, le=100)] = 3.0
     weight: Annotated[float, Meta(gt=0, le=1)] = 0.8
     copies: Annotated[int, Meta(ge=0, le=1000)] = 0
-    shift: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
-    rotation: Annotated[float, Meta(ge=0, le=180)] = 0.0
-    zoom: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
-    elastic: Annotated[float, Meta(ge=0, le=10)] = 0.0
-    cutout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    mixup: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
     def __post_init__(self) -> None:
         """Names that are none are found before anything is trained.
@@ -63,8 +56,6 @@ class Teaching(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def augmentation(self) -> Augmentation:
         """How the pictures are changed."""
-        from optkit.training import Augmentation
-
         fields = {name: getattr(self, name) for name in Augmentation.__struct_fields__}
         return msgspec.convert(fields, Augmentation)
 
@@ -87,9 +78,24 @@ def teach(student: Any, work: Work, params: Teaching, plan: TrainingPlan) -> lis
     from optkit.training import train
 
     answers = Answers(work.task, params.temperature)
-    copies = ask_all(work, params, plan, form_of(student)) if params.copies else None
+    copies, tell = None, work.tell
+    if params.copies:
+        asked = min(params.copies, plan.epochs)
+        asking = dataclasses.replace(work, tell=_share(work.tell, 0, asked, asked + plan.epochs))
+        copies = ask_all(asking, params, plan, form_of(student))
+        tell = _share(work.tell, asked, plan.epochs, asked + plan.epochs)
     learner = taught(student, ask(work.teachers, answers), answers, params.weight)
-    return train(learner, work.data, plan, task=work.task, seed=work.seed, tell=work.tell, copies=copies)
+    return train(learner, work.data, plan, task=work.task, seed=work.seed, tell=tell, copies=copies)
+
+
+def _share(tell: Tell, before: int, rounds: int, in_all: int) -> Tell:
+    """Progress of some rounds through the pictures as progress of all, those in which teachers are asked among them."""
+
+    def told(message: dict[str, Any]) -> None:
+        steps = message["total"] // rounds
+        tell(message | {"done": message["done"] + before * steps, "total": in_all * steps})
+
+    return told
 
 
 def ask_all(work: Work, params: Teaching, plan: TrainingPlan, form: Form) -> Copies:
@@ -113,15 +119,10 @@ def _kept(work: Work, answers: Answers, plan: TrainingPlan, form: Form) -> Path 
     """Where the answers are kept for other steps of the run: named by all that decides them."""
     if work.kept is None:
         return None
-    teachers = [(teacher.task, _digest(teacher.path)) for teacher in work.teachers]
+    teachers = [(teacher.task, store.sha256_path(teacher.path)) for teacher in work.teachers]
     shown = [work.data.sha256, len(work.data.train.labels), work.data.preprocessing, plan.batch, plan.augmentation]
     code = store.source_digest(["training", "techniques/_soft_answers.py"])
     return work.kept / f"answers-{store.digest([teachers, answers, shown, form, work.seed, code])[:32]}"
-
-
-def _digest(path: Path) -> list[str]:
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.is_file())
-    return [store.sha256_file(one) for one in files]
 
 
 def taught(student: Any, teacher: Callable[[Any], Any], answers: Answers, weight: float) -> Any:

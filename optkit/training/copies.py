@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def ask_copies(
         form: What the student takes.
         seed: That of the student's training.
         count: Copies.
-        tell: Receives ``done`` and ``total`` steps.
+        tell: Receives ``done`` and ``total`` steps, and a ``text``.
         kept: Files whose names begin so hold a copy's answers each. Those that are there are taken, the others written;
             the name must tell the teacher, the data, the plan and the seed.
     """
@@ -113,9 +114,11 @@ def ask_copies(
                 asked = answer(tf.nest.map_structure(tf.constant, real), tf.constant(turn * steps + step))
                 parts.append(asked.numpy().astype(np.float16))
                 if (step + 1) % CHUNK_STEPS == 0 or step + 1 == steps:
-                    tell({"done": turn * steps + step + 1, "total": count * steps, "accuracy": None})
+                    said = f"asking teachers about copy {turn + 1}/{count}"
+                    tell({"done": turn * steps + step + 1, "total": count * steps, "text": said, "accuracy": None})
             found = np.concatenate(parts)
-            _write(path, found)
+            if path is not None:
+                store.write_atomically(path, partial(np.save, arr=found, allow_pickle=False))
         answers.append(found)
     return Copies(np.stack(answers))
 
@@ -129,13 +132,3 @@ def _read(path: Path | None, rows: int) -> np.ndarray | None:
     except (OSError, ValueError, EOFError):
         return None
     return found if len(found) == rows and found.dtype == np.float16 else None
-
-
-def _write(path: Path | None, found: np.ndarray) -> None:
-    if path is not None:
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as stream:
-                np.save(stream, found, allow_pickle=False)
-
-        store.write_atomically(path, write)

@@ -52,6 +52,7 @@ def verify_file(
     quantization_aware: bool = False,
     source_ports: tuple[Names, Names] | None = None,
     float_layers: Names = (),
+    excluded_layers: Names = (),
     narrow_layers: Names | None = None,
 ) -> Verification:
     """Verify an exported file.
@@ -74,6 +75,7 @@ def verify_file(
         quantization_aware: Whether the reference already has the quantization in it, so that less may differ.
         source_ports: Names of the source model's inputs and outputs, which the file must keep, if known.
         float_layers: Layers that were left out of quantization on purpose.
+        excluded_layers: Those of them that have a kernel for sure, which must be in float.
         narrow_layers: Of an int4 file, the layers that must have 4 bits; ``None`` for convolutions and dense layers.
 
     Raises:
@@ -105,11 +107,13 @@ def verify_file(
     checks += structure.checks(
         facts, precision=precision, io_type=wanted_io, float_layers=float_layers, narrow_layers=narrow_layers
     )
+    checks += structure.excluded(facts, excluded_layers)
     if source_ports is not None:
         checks.append(structure.names_kept(facts, source_ports))
     checks += kernels.checks(facts, expectations)
     if file_format == "onnx":
         checks += onnx_rules.checks(path, facts)
+        checks += onnx_rules.float_kept(path, float_layers)
     return Verification(parity, checks)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from optkit.errors import InputError
 from optkit.schema import Check
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 # Endings that exporters give to the file beside the file: torch, onnx.save_model and onnxruntime.
 _SIDECARS = (".data", "_data", ".bin")
 
+# Nodes that multiply integers in ONNX Runtime.
+_INTEGER = frozenset({"ConvInteger", "MatMulInteger", "QGemm", "QLinearConv", "QLinearMatMul"})
+
 
 def checks(path: Path, facts: ModelFacts) -> list[Check]:
     """Check an ONNX file.
@@ -23,6 +27,35 @@ def checks(path: Path, facts: ModelFacts) -> list[Check]:
         facts: What is in it.
     """
     return [_valid(path), _one_file(path, facts), _dynamic_batch(facts)]
+
+
+def float_kept(path: Path, layers: tuple[str, ...]) -> list[Check]:
+    """Whether layers that are float in the file are so when ONNX Runtime has opened it, which rounds some by itself.
+
+    Args:
+        path: The file.
+        layers: Names of layers that were left in float; no check is made of none.
+    """
+    from optkit.runtimes import onnxruntime
+
+    if not layers:
+        return []
+    try:
+        nodes = onnxruntime.optimized_nodes(path)
+    except InputError:
+        # That it cannot be opened is a failed check of its own.
+        return []
+    rounded = [f"{name} ({kind})" for kind, name in nodes if kind in _INTEGER and set(name.split("/")) & set(layers)]
+    return [
+        Check(
+            "layers in float run in float",
+            passed=not rounded,
+            observed=", ".join(rounded) or "none on integers",
+            limit="none on integers",
+            unit="",
+            reason="ONNX Runtime rounds a float kernel between quantized activations when it opens a file",
+        )
+    ]
 
 
 def _valid(path: Path) -> Check:

@@ -87,6 +87,29 @@ def checks(
     return found
 
 
+def excluded(facts: ModelFacts, layers: Names) -> list[Check]:
+    """Whether every kernel of the layers that a record says were left in float is float.
+
+    Args:
+        facts: What is in the file.
+        layers: Names of layers with a kernel; no check is made of none.
+    """
+    if not layers:
+        return []
+    seen = {layer: {c.dtype for c in kernels_in_order(facts) if layer in _parts(_names(c, facts))} for layer in layers}
+    words = [f"{layer} ({', '.join(sorted(dtypes)) or 'not in the file'})" for layer, dtypes in seen.items()]
+    return [
+        Check(
+            "excluded layers are float",
+            passed=all(dtypes == {"float32"} for dtypes in seen.values()),
+            observed=", ".join(words),
+            limit="float32",
+            unit="",
+            reason="the record says that they were left out of int8, and accuracy rests on it",
+        )
+    ]
+
+
 def names_kept(facts: ModelFacts, source_ports: tuple[Names, Names]) -> Check:
     """The source model's names of inputs and outputs: the signature's in TFLite, the graph's own in ONNX."""
     own = tuple(p.name for p in facts.inputs), tuple(p.name for p in facts.outputs)

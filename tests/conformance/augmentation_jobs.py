@@ -14,6 +14,7 @@ from optkit.data import Part
 from optkit.problem import Preprocessing, Task
 from optkit.training import Augmentation, TrainingPlan, configure_tensorflow, loop, train
 from optkit.training.augmentation import canvas, change
+from optkit.training.copies import canvas_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,7 +180,7 @@ def colours(tell: Tell) -> dict[str, Any]:  # noqa: ARG001
     model = _perceptron((9, 14, 3), 2)
     epochs = train(model, colour, PLAN, task=Task("binary", "probabilities", 1), seed=0, tell=lambda _: None)
     return {
-        "background": [float(one) for one in loop._canvas(colour).background],
+        "background": [float(one) for one in canvas_of(colour).background],
         "loss": epochs[-1].loss,
         "accuracy": epochs[-1].accuracy,
     }

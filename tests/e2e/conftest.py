@@ -58,3 +58,20 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """A finished run of the small settings."""
     folder = tmp_path_factory.mktemp("small") / "run"
     return folder, optkit("compress", *SMALL, *SMALL_RECIPES, "--out", str(folder))
+
+
+def _missed() -> tuple[str, ...]:
+    recipes = ("int8", "shrink:parameters=0.1,epochs=1+int8", "shrink:parameters=0.0001,epochs=1+int8")
+    arguments = [argument for recipe in recipes for argument in ("--recipe", recipe)]
+    limits = ("--max-drop", "0.5pt", "--max-size", "2KB", "--max-latency", "1s")
+    return ("compress", *SMALL, "--formats", "tflite", *limits, *arguments)
+
+
+MISSED_SEARCH = _missed()
+
+
+@pytest.fixture(scope="session")
+def missed_search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A search among recipes of which none is within both limits, and one cannot be made at all."""
+    folder = tmp_path_factory.mktemp("missed") / "run"
+    return folder, optkit(*MISSED_SEARCH, "--out", str(folder))

@@ -50,16 +50,6 @@ def met(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     return folder, optkit(*SEARCH, "--max-size", "120KB", "--out", str(folder))
 
 
-@pytest.fixture(scope="module")
-def missed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    """A search among recipes of which none is within both limits, and one cannot be made at all."""
-    folder = tmp_path_factory.mktemp("missed") / "run"
-    recipes = ("int8", "shrink:parameters=0.1,epochs=1+int8", "shrink:parameters=0.0001,epochs=1+int8")
-    arguments = [argument for recipe in recipes for argument in ("--recipe", recipe)]
-    limits = ("--max-drop", "0.5pt", "--max-size", "2KB", "--max-latency", "1s")
-    return folder, optkit(*SEARCH, *limits, *arguments, "--out", str(folder))
-
-
 def test_a_file_within_the_limit_is_delivered(met: tuple[Path, Result]) -> None:
     folder, result = met
     assert result.returncode == 0, result.stdout + result.stderr
@@ -106,8 +96,8 @@ def test_the_same_command_again_redoes_nothing(met: tuple[Path, Result]) -> None
     assert after["created"] == before["created"]
 
 
-def test_the_nearest_is_delivered_where_none_is_within_all_limits(missed: tuple[Path, Result]) -> None:
-    folder, result = missed
+def test_the_nearest_is_delivered_where_none_is_within_all_limits(missed_search: tuple[Path, Result]) -> None:
+    folder, result = missed_search
     assert result.returncode == 3, result.stdout + result.stderr
     search = report_of(folder)["search"]
     assert not search["met"]

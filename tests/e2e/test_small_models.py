@@ -19,7 +19,7 @@ RECIPES = (
     "factorize:share=0.25,epochs=1+distill:epochs=1+int8",
     "equalize+int8",
     "equalize+bias-correct+int8",
-    f"distill:student={STUDENT},epochs=2,learning_rate=0.005,shift=0.05+int8",
+    f"distill:student={STUDENT},epochs=2,copies=1,learning_rate=0.005,shift=0.05+int8",
     "distill:epochs=1+fp32",
 )
 # Makes, in a process of its own, teachers as users have them: with current Keras.

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -97,12 +98,23 @@ class Browser:
         """Open a page and wait until it is loaded."""
         path = self.folder / "report.html"
         path.write_text(text, encoding="utf-8")
+        self.visit(path.as_uri())
+
+    def visit(self, address: str) -> None:
+        """Go to a page and wait until it is loaded."""
         self._loaded = False
-        self._ask("Page.navigate", url=path.as_uri())
+        self._ask("Page.navigate", url=address)
         end = time.monotonic() + _SECONDS
         while not self._loaded:
             self._hear(end)
-        self.requests = [url for url in self.requests if url != path.as_uri() and not url.startswith("data:")]
+        self.requests = [url for url in self.requests if url != address and not url.startswith("data:")]
+
+    def drag(self, points: Sequence[tuple[float, float]]) -> None:
+        """Press the mouse at the first point, move it over the others, and let go at the last."""
+        for kind, (x, y) in zip(("mousePressed", *["mouseMoved"] * (len(points) - 1)), points, strict=True):
+            self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+        x, y = points[-1]
+        self._ask("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left", clickCount=1)
 
     def run(self, script: str) -> Any:
         """The value of an expression, awaited where it is a promise."""

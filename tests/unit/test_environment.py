@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from optkit import environment
+from optkit.device import machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +58,7 @@ def test_a_package_that_is_missing_is_left_out(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_cores_are_those_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: {3})
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: {3})
     assert environment.describe().cores == 1
 
 

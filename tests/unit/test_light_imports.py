@@ -37,6 +37,7 @@ def _loaded(code: str, packages: tuple[str, ...]) -> list[str]:
         "from optkit.cli.main import cli; cli.main(['--help'], standalone_mode=False)",
         "from optkit.cli.main import cli; cli.main(['compress', '--help'], standalone_mode=False)",
         "from optkit.cli.main import cli; cli.main(['train', '--help'], standalone_mode=False)",
+        "from optkit.cli.main import cli; cli.main(['compile', '--help'], standalone_mode=False)",
     ],
 )
 def test_the_core_loads_nothing_heavy(code: str) -> None:
@@ -49,6 +50,8 @@ def test_the_core_loads_nothing_heavy(code: str) -> None:
         "optkit.cli.list",
         "optkit.pipeline.run",
         "optkit.pipeline.train_run",
+        "optkit.pipeline.compile",
+        "optkit.runtimes.c",
         "optkit.report.diagnosis",
         "optkit.measure.latency",
         "optkit.measure.latency_worker",

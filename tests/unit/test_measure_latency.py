@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from optkit.device import timing
 from optkit.errors import EnvironmentFailedError, InputError
-from optkit.measure import latency_worker as worker
 from optkit.measure.fresh_process import WorkerDiedError, converse
 from optkit.measure.latency import FileTimes, LatencyResult, ScaledTimes, measure_latency
 from optkit.measure.latency_figures import (
@@ -77,7 +77,7 @@ def test_every_file_has_its_share_of_time_and_calls(measured: tuple[LatencyResul
         for blocks, conversion in zip(times.blocks_us, times.conversion_us, strict=True):
             # 0.4 s in blocks of 5 ms.
             assert len(blocks) >= 80
-            assert len(conversion) == worker.CONVERSION_CYCLES
+            assert len(conversion) == timing.CONVERSION_CYCLES
             assert min(blocks) > 0
     assert result.copy != result.times[result.baseline]
     counts = {tuple(map(len, times.blocks_us)) for times in result.times.values()}
@@ -357,23 +357,23 @@ def test_images_per_second_at_other_batches() -> None:
     [([1e-6, 75e-6], 67), ([75e-6, 1.3e-3], 67), ([75e-6, 10e-3], 34), ([75e-6, 50e-3], 17), ([2.0], 17)],
 )
 def test_slow_files_make_fewer_cycles(call_seconds: list[float], cycles: int) -> None:
-    assert worker.plan_cycles(call_seconds, 1 / 3, 17) == cycles
+    assert timing.plan_cycles(call_seconds, 1 / 3, 17) == cycles
 
 
 def test_images_are_rotated() -> None:
-    timed = worker.Timed(0, None, np.arange(5), 2)
+    timed = timing.Timed(0, None, np.arange(5), 2)
     assert [timed.real(at).tolist() for at in range(4)] == [[0, 1], [2, 3], [4, 0], [1, 2]]
 
 
 def test_interrupted_groups_are_left_out_and_long_ones_are_not() -> None:
-    assert worker.clean_mean_us([1000, 90_000, 3000], [True, False, True], 2) == 1.0
-    assert worker.clean_mean_us([1000, 90_000, 5000], [True, True, True], 2) == 16.0
-    assert worker.clean_mean_us([1000, 3000], [False, False], 1) == 2.0
+    assert timing.clean_mean_us([1000, 90_000, 3000], [True, False, True], 2) == 1.0
+    assert timing.clean_mean_us([1000, 90_000, 5000], [True, True, True], 2) == 16.0
+    assert timing.clean_mean_us([1000, 3000], [False, False], 1) == 2.0
 
 
 def test_groups_count_their_calls() -> None:
     calls = []
-    times, clean = worker.time_groups(lambda: calls.append(time.sleep(0.001)), 3, 4)
+    times, clean = timing.time_groups(lambda: calls.append(time.sleep(0.001)), 3, 4)
     assert len(calls) == 12
     assert len(times) == len(clean) == 3
     assert min(times) >= 4e6

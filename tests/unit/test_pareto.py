@@ -64,14 +64,14 @@ def test_every_place_of_the_front_has_a_file_within_its_limit() -> None:
 
 
 @pytest.fixture(scope="module")
-def test_part() -> tuple[np.ndarray, np.ndarray]:
+def digits() -> tuple[np.ndarray, np.ndarray]:
     dataset = data.load("mnist")
     return dataset.real(dataset.test.images[:], (28, 28, 1)), dataset.test.labels
 
 
 @pytest.mark.parametrize("one", FILES.values(), ids=lambda one: f"{one.most_bytes}-{one.column}")
-def test_the_record_is_what_litert_answers(one: Delivered, test_part: tuple[np.ndarray, np.ndarray]) -> None:
-    images, labels = test_part
+def test_the_record_is_what_litert_answers(one: Delivered, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    images, labels = digits
     path = FRONT / "files" / one.file
     assert int((accuracy.answers(path, images, task=TASK) == labels).sum()) == one.correct
     graph = tflite_schema.parse(path.read_bytes()).subgraphs[0]

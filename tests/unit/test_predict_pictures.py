@@ -13,9 +13,10 @@ from onnx import helper, save
 from PIL import Image
 
 from optkit import data, readback, store
+from optkit.device import pictures as predict_pictures
+from optkit.device.pictures import Wanted
 from optkit.errors import InputError
-from optkit.pipeline import predict_pictures, predict_preprocessing
-from optkit.pipeline.predict_pictures import Wanted
+from optkit.pipeline import predict_preprocessing
 from optkit.problem import Preprocessing
 from optkit.readback import Port
 

@@ -43,7 +43,14 @@ def test_a_recipe_gets_all_defaults_and_its_name_has_no_parameters() -> None:
         ("int8+prune", "expected a precision at the end"),
         ("fp16+int8", "must be the last step"),
         ("prune+prune+int8", "named twice"),
-        ("int8:bits=4", "takes no parameters"),
+        ("fp16:bits=4", "takes no parameters"),
+        ("int8:bits=4", "int8 has no parameter 'bits': choose one of drop, float_layers"),
+        ("int8:drop=0.5", "int8:drop expects a number and its unit, one of pt, %, found no unit in '0.5'"),
+        ("int8:drop=0pt", "int8:drop expects an amount over 0"),
+        ("int8:drop=100pt", "which allows any answers"),
+        ("int8:drop=true", "drop expects"),
+        ("int8:float_layers=2", "give both, such as int8:drop=0.5pt,float_layers=2"),
+        ("int8:drop=0.5pt,float_layers=0", "float-layers expects int >= 1, found 0"),
         ("int4:bits=3", "int4 has no parameter 'bits'"),
         ("int4:granularity=block", "one of channel, tensor, found 'block'"),
         ("qat:weight_bits=5+int4", "one of 4, 8, found 5"),
@@ -96,6 +103,14 @@ def test_a_precision_may_have_parameters() -> None:
         "int4", {"granularity": "tensor", "layers": "all"}
     )
     assert recipes.parse("prune+int4").precision.params["granularity"] == "channel"
+
+
+def test_plain_int8_is_what_it_was_and_a_limit_is_part_of_the_recipe() -> None:
+    assert recipes.parse("int8").steps == (Step("int8"),)
+    limited = recipes.parse("equalize+int8:drop=0.5pt,float_layers=2")
+    assert limited.precision == Step("int8", {"drop": "0.5pt", "float_layers": 2})
+    names = [recipe.name for recipe in recipes.name_apart([recipes.parse("int8"), recipes.parse("int8:drop=0.5pt")])]
+    assert names == ["int8", "int8-0.5pt"]
 
 
 def test_layers_in_a_name_are_of_what_a_file_name_holds_and_stay_apart() -> None:

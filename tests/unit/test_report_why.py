@@ -243,7 +243,8 @@ def test_layers_left_in_float_are_named() -> None:
         kernel(floats(10, 10), "w2", 1),
     )
     assert causes(variant("better"), mixed)[LEFT] == (
-        "w2: 1 of 2 kernels are not quantized and take 400 of 500 bytes of weights."
+        "w2: 1 of 2 kernels are not quantized and take 400 of 500 bytes of weights, 300 more than in int8; 50.0 % of "
+        "the multiply-accumulates are computed in float."
     )
     fused = file(operator(name="a/Relu;a/Conv2D"), kernel(floats(10, 10)), kernel(integers(10, 10), "q", -1))
     assert causes(variant(), fused)[LEFT].startswith("a/Relu: ")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from optkit.drop import drop_of, smallest_drop
 from optkit.errors import InputError
 from optkit.search.budget import read_budget
-from optkit.search.evidence import drop_of, evidence, smallest_drop, standings
+from optkit.search.evidence import evidence, standings
 from optkit.statistics import mcnemar_p
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from optkit import recipes
-from optkit.search import candidates, shares, tuned
+from optkit.search import candidates, shares, students, tuned
 from optkit.search.budget import Budget, read_budget
 from optkit.search.probes import Known, Probe, text_of
 from optkit.search.select import on_front, select
@@ -134,6 +134,40 @@ def test_amounts_are_bisected_between_good_and_bad() -> None:
     assert shares.next_shares(near, prefer="size", start=0.2) == []
 
 
+def taught(name: str, upper: float, wanted: Budget = BOTH, size: int = 9_000) -> Known:
+    return known(f"distill:student={name},{students.TRAINING}+int8", size, upper, students.STAGE, wanted)
+
+
+def asked(found: list[Known], wanted: Budget = BOTH) -> list[str]:
+    recipes_ = students.next_recipes(found, wanted, 2)
+    return [str(next(step.params["student"] for step in one.steps if step.name == "distill")) for one in recipes_]
+
+
+def test_the_smallest_student_that_is_good_enough_is_bisected() -> None:
+    assert asked([]) == ["tiny-8k", "tiny-16k"]
+    assert asked([taught("tiny-8k", 2.0), taught("tiny-16k", 0.5)]) == ["tiny-10k", "tiny-12k"]
+    assert asked([taught("tiny-8k", 0.5), taught("tiny-16k", 0.5)]) == ["tiny-4k", "tiny-6k"]
+    found = [taught(name, upper) for name, upper in (("tiny-6k", 2.0), ("tiny-8k", 0.5), ("tiny-4k", 3.0))]
+    assert asked(found) == []
+    # Where the largest that is small enough is not good enough, no student is.
+    assert asked([taught("tiny-8k", 2.0), taught("tiny-16k", 1.5)]) == []
+
+
+def test_the_largest_student_that_is_small_enough_is_looked_for_where_accuracy_counts() -> None:
+    wanted = budget("accuracy", max_size="17KB")
+    assert asked([], wanted) == ["tiny-12k", "tiny-16k"]
+    found = [taught("tiny-16k", 0.1, wanted, size=17_500), taught("tiny-12k", 0.1, wanted, size=12_900)]
+    assert asked(found, wanted) == []
+    assert asked([taught("tiny-16k", 0.1, wanted, size=17_500)], wanted) == ["tiny-10k", "tiny-12k"]
+
+
+def test_data_that_students_cannot_take_end_their_round() -> None:
+    refused = TriedFile("distill", "tflite", "distill+int8", students.STAGE, "not made", reason="takes pictures")
+    one = taught("tiny-8k", 0.5)
+    assert asked([Known(one.recipe, students.STAGE, [refused])]) == []
+    assert asked([], budget(max_size="3KB")) == []
+
+
 def test_more_than_the_size_allows_is_not_tried() -> None:
     found = [probe(0.01, small=True, good=False), probe(0.04, small=True, good=False)]
     assert shares.next_shares(found, prefer="size", start=0.04, most=0.042) == []
@@ -194,16 +228,28 @@ def test_cheap_recipes_come_first_and_none_comes_twice() -> None:
             share = (recipe.techniques and recipe.techniques[0].params.get("parameters")) or 1.0
             upper = 0.05 + 0.3 / share if share < 1 else 0.0
             seen.append(Known(text, wanted.stage, [tried(recipe.name, int(4_000 + 100_000 * share), upper)]))
-    assert stages == sorted(stages, key=["no training", "int8 training", "amounts", "tuned"].index)
-    assert set(stages) == {"no training", "int8 training", "amounts", "tuned"}
-    assert sum(one.stage == "tuned" for one in seen) == tuned.TRIALS
+    assert stages == sorted(stages, key=["no training", "int8 training", "students", "amounts", "tuned"].index)
+    assert set(stages) == {"no training", "int8 training", "students", "amounts", "tuned"}
+    assert sum(one.stage == "tuned" for one in seen) == 2 * tuned.ROUNDS
+
+
+def test_layers_are_left_in_float_where_int8_alone_loses_too_much() -> None:
+    stages = {}
+    for upper in (0.2, 9.0):
+        seen = [*PLAIN[:1], known("int8", 104_000, upper, "no training")]
+        stages[upper] = []
+        while (wanted := candidates.next_round(seen, BOTH, seed=0)) is not None and wanted.stage != "int8 training":
+            stages[upper].append((wanted.stage, [text_of(one) for one in wanted.recipes]))
+            seen += [known(text_of(one), 104_000, 0.1, wanted.stage) for one in wanted.recipes]
+    assert [stage for stage, _ in stages[0.2]] == ["no training"]
+    assert stages[9.0][1:] == [("layers in float", ["int8:drop=1pt"])]
 
 
 def test_the_same_knowledge_gives_the_same_draw() -> None:
     seen = [*PLAIN, known("shrink:parameters=0.15+int8", 18_000, 1.5), known("shrink:parameters=0.3+int8", 33_000, 0.4)]
     draws = [tuned.next_recipes(seen, BOTH, seed=3, endless=False) for _ in range(2)]
     assert draws[0] == draws[1]
-    assert len(draws[0]) == tuned.A_ROUND
+    assert len(draws[0]) == 2
     # The first draws are fixed, the next ones are the seed's.
     assert draws[0] == tuned.next_recipes(seen, BOTH, seed=4, endless=False)
     more = [*seen, *(known(text_of(one), 18_000, 1.2, "tuned") for one in draws[0])]

@@ -19,6 +19,7 @@ from optkit.statistics import (
     ratio_interval,
     samples_needed,
     speed_verdict,
+    t_bound,
     wilson_interval,
 )
 
@@ -299,3 +300,10 @@ def test_z95_is_the_normal_quantile() -> None:
     from optkit.statistics import Z95
 
     assert pytest.approx(norm.ppf(0.975)) == Z95
+
+
+@pytest.mark.parametrize("freedom", [1, 1.3, 2, 2.5, 3, 5.7, 29, 31, 444.4, 1e5, 1e7])
+def test_the_bound_of_students_t_needs_no_scipy(freedom: float) -> None:
+    from scipy.stats import t
+
+    assert t_bound(freedom) == pytest.approx(t.ppf(0.975, freedom), rel=1e-6)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from optkit.readback import Port
+    from optkit.device.ports import Port
 
 # More than any camera gives; a file of a few bytes can declare more than there is memory for.
 MOST_PIXELS = 100_000_000

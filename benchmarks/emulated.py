@@ -1,0 +1,251 @@
+"""Generated C on emulated microcontrollers: flash, RAM, executed instructions, and whether the answers are right there.
+
+Each file is compiled for each machine in each way, linked with a start-up file of its own, and run in QEMU with
+semihosting and ``-icount shift=0``, where an instruction takes a nanosecond of the machine's time. Emulated: the
+instructions are counted, cycles and time are not. The files are those given as arguments, else those of the front,
+else a network that is trained for three epochs.
+
+TensorFlow Lite Micro's RAM is the arena that its own interpreter asks for (the tflite-micro package, in an environment
+of its own); its flash is the model file and 9.7 kB for the runtime before any kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks._result import Figure, write
+
+HERE = Path(__file__).parent
+FIRMWARE = HERE / "emulated_firmware"
+FRONT = HERE / "pareto" / "files"
+OPTKIT = (sys.executable, "-m", "optkit")
+VECTORS = 16
+LAYERS = "conv:8x5:same:stride2,conv:14x3:same,pool:2,conv:18x3,pool:2,flatten"
+# The least figure that is published for the runtime before its first kernel.
+TFLM_RUNTIME_BYTES = 9_700
+TFLM_SOURCE = (
+    "9.7 kB: the least published figure for the runtime before any kernel; TensorFlow's documentation says 16 kB on a "
+    "Cortex-M3 (https://www.tensorflow.org/lite/microcontrollers)"
+)
+KIB = 1024
+# Loops are not to become calls of memcpy, which is not there.
+ALONE = "-fno-tree-loop-distribute-patterns"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A board of QEMU, and how to build for it."""
+
+    target: str
+    compiler: str
+    flags: tuple[str, ...]
+    source: str
+    emulator: tuple[str, ...]
+    flash_start: int
+    ram_start: int
+    ram_bytes: int
+    ways: tuple[str, ...]
+
+
+MACHINES = {
+    "Cortex-M4 (mps2-an386)": Machine(
+        "cortex-m4",
+        "arm-none-eabi-gcc",
+        ("-mcpu=cortex-m4", "-mthumb", "-ffreestanding", "-DCLOCK_MHZ=25U"),
+        "arm.c",
+        ("qemu-system-arm", "-M", "mps2-an386", "-cpu", "cortex-m4"),
+        0,
+        0x20000000,
+        0x10000,
+        ("ram", "flash", "speed"),
+    ),
+    # QEMU 7.2 has no Cortex-M0+; the M0 of the micro:bit runs the same instructions.
+    "Cortex-M0 (microbit)": Machine(
+        "cortex-m0",
+        "arm-none-eabi-gcc",
+        ("-mcpu=cortex-m0", "-mthumb", "-ffreestanding", "-DCLOCK_MHZ=16U"),
+        "arm.c",
+        ("qemu-system-arm", "-M", "microbit"),
+        0,
+        0x20000000,
+        0x4000,
+        ("ram", "speed"),
+    ),
+    "RV32IMC (virt)": Machine(
+        "rv32imc",
+        "riscv64-unknown-elf-gcc",
+        ("-march=rv32imc", "-mabi=ilp32", "-ffreestanding"),
+        "riscv.c",
+        ("qemu-system-riscv32", "-M", "virt", "-bios", "none"),
+        0x80000000,
+        0x80100000,
+        0x10000,
+        ("ram", "speed"),
+    ),
+}
+
+
+def run(results: Path, parts: list[str]) -> list[str]:
+    """Write ``emulated.json``."""
+    with tempfile.TemporaryDirectory(prefix="optkit-bench-") as scratch:
+        folder = Path(scratch)
+        files = [Path(one) for one in parts] or sorted(FRONT.glob("*.tflite")) or [_trained(folder)]
+        records = {file.name: _file(file, folder) for file in files}
+    figures = [figure for name, record in records.items() for figure in _figures(name, record)]
+    more: dict[str, object] = {
+        "note": "emulated: instructions are counted by QEMU, cycles and time are not measured",
+        "tflm_flash": TFLM_SOURCE,
+        "tools": {name: _version(name) for name in ("arm-none-eabi-gcc", "qemu-system-arm", "riscv64-unknown-elf-gcc")},
+        "records": records,
+    }
+    return write(results, "emulated", figures, more)
+
+
+def _version(program: str) -> str | None:
+    if shutil.which(program) is None:
+        return None
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+
+
+def _trained(folder: Path) -> Path:
+    """A network of some 6 kB with one scale for each kernel, trained for three epochs."""
+    fed = "--data mnist --scale 1/255"
+    for line in (
+        f"train --layers {LAYERS} --epochs 3 --out {folder}/trained",
+        f"compress {{model}} {fed} --recipe int8 --format tflite --out {folder}/run",
+        f"slim {folder}/run/artifacts/int8.tflite {fed} --merge-scales --out {folder}/small.tflite",
+    ):
+        model = next((folder / "trained" / "models").glob("*.keras"), "")
+        subprocess.run([*OPTKIT, *shlex.split(line.format(model=model))], check=True, stdout=subprocess.DEVNULL)
+    return folder / "small.tflite"
+
+
+def _file(file: Path, folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = {"file_bytes": file.stat().st_size, "tflm_arena_bytes": _arena(file, folder), "runs": []}
+    for name, machine in MACHINES.items():
+        if shutil.which(machine.compiler) is None or shutil.which(machine.emulator[0]) is None:
+            record["runs"].append({"machine": name, "skipped": f"no {machine.compiler} or {machine.emulator[0]}"})
+            continue
+        record["runs"] += [emulated(file, folder, name, machine, way) for way in machine.ways]
+    return record
+
+
+def before_build(out: Path) -> None:
+    """Called with the folder of C before it is built: where a test spoils it."""
+
+
+def emulated(file: Path, folder: Path, name: str, machine: Machine, way: str) -> dict[str, Any]:
+    """Compile, build and run a file on one machine; what came out."""
+    out = folder / f"{file.stem}-{machine.target}-{way}"
+    options = f"--target {machine.target} --prefer {way} --vectors {VECTORS}"
+    command = [*OPTKIT, "compile", str(file), "--out", str(out), *options.split()]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    before_build(out)
+    told = json.loads((out / "compile.json").read_text(encoding="utf-8"))
+    program, model = out / "firmware.elf", out / "model.o"
+    flags = [flag for flag in told["flags"] if not flag.startswith(("-mcpu", "-march"))]
+    build = [machine.compiler, *machine.flags, ALONE, f"-I{out}", f"-I{FIRMWARE}"]
+    subprocess.run([*build, *flags, "-c", str(out / "model.c"), "-o", str(model)], check=True)
+    places = {"FLASH_START": machine.flash_start, "RAM_START": machine.ram_start, "RAM_SIZE": machine.ram_bytes}
+    link = [f"-Wl,--defsym={key}={value}" for key, value in places.items()]
+    sources = [str(FIRMWARE / "run.c"), str(FIRMWARE / machine.source)]
+    subprocess.run(
+        [
+            *build,
+            "-std=gnu99",
+            "-Os",
+            *sources,
+            str(model),
+            "-nostartfiles",
+            "-nostdlib",
+            "-T",
+            str(FIRMWARE / "machine.ld"),
+            *link,
+            "-Wl,--gc-sections,--no-warn-rwx-segments",
+            "-lgcc",
+            "-o",
+            str(program),
+        ],
+        check=True,
+    )
+    emulator = [*machine.emulator, "-nographic", "-monitor", "none", "-serial", "none"]
+    emulator += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=0", "-kernel", str(program)]
+    done = subprocess.run(emulator, capture_output=True, text=True, timeout=100, check=False)
+    said = dict(line.split("=") for line in (done.stdout + done.stderr).split() if line.count("=") == 1)
+    counted = told["bytes"]
+    stack = int(said["stack"])
+    return {
+        "machine": name,
+        "prefer": way,
+        "right": int(said["right"]),
+        "of": int(said["of"]),
+        "flash_bytes": counted["flash_bytes"],
+        "code_bytes": counted["code_bytes"],
+        "arena_bytes": counted["arena_bytes"],
+        "stack_measured_bytes": stack,
+        "stack_counted_bytes": counted["stack_bytes"],
+        # The input lies in flash in the self-test, and would lie in RAM on a device.
+        "ram_bytes": stack + counted["input_bytes"] + counted["output_bytes"] + counted["data_bytes"],
+        "instructions": int(said["instructions"]),
+        "macs": told["macs"],
+        "compiler": told["compiler"],
+    }
+
+
+def _arena(file: Path, folder: Path) -> int | None:
+    """Bytes of the arena that tflite-micro's interpreter allocates for a file, ``None`` where it does not run it."""
+    home = folder / "tflm"
+    python = home / "bin" / "python"
+    try:
+        if not python.is_file():
+            venv.create(home, with_pip=True)
+            subprocess.run([str(python), "-m", "pip", "install", "-q", "tflite-micro"], check=True)
+        done = subprocess.run(
+            [str(python), str(FIRMWARE / "tflm_arena.py"), str(file)], capture_output=True, text=True, check=True
+        )
+        return int(done.stdout.split()[-1])
+    except (OSError, subprocess.CalledProcessError, ValueError, IndexError) as error:
+        print(f"no arena of tflite-micro for {file.name}: {error}")
+        return None
+
+
+def _figures(name: str, record: dict[str, Any]) -> list[Figure]:
+    figures = []
+    for one in record["runs"]:
+        if "skipped" in one:
+            continue
+        title = f"{name}, {one['machine']}, {one['prefer']}"
+        m4, small = one["machine"].startswith("Cortex-M4"), record["file_bytes"] <= 6 * KIB
+        ram_way = one["prefer"] == "ram"
+        each = one["instructions"] / one["macs"]
+        figures += [
+            Figure(f"{title}: right answers", one["right"], ">=", one["of"], f"of {one['of']}"),
+            Figure(f"{title}: flash", one["flash_bytes"], "<=", 8 * KIB if m4 and small and ram_way else None, "bytes"),
+            Figure(
+                f"{title}: RAM with stack",
+                one["ram_bytes"],
+                "<=",
+                4 * KIB if m4 and small and ram_way else None,
+                "bytes",
+            ),
+            Figure(
+                f"{title}: instructions a MAC", each, "<=", 8.0 if m4 and one["prefer"] == "speed" else None, "each"
+            ),
+        ]
+        if m4 and ram_way:
+            flash = one["flash_bytes"] / (record["file_bytes"] + TFLM_RUNTIME_BYTES)
+            figures.append(Figure(f"{title}: flash, share of TFLM's", flash, "<=", 0.5, "at most"))
+            if record["tflm_arena_bytes"]:
+                # Input and output lie in TFLM's arena, its own stack is not counted.
+                share = one["ram_bytes"] / record["tflm_arena_bytes"]
+                figures.append(Figure(f"{title}: RAM, share of TFLM's arena", share, "<=", 0.6, ""))
+    return figures

@@ -1,0 +1,12 @@
+"""SQUEEZE: the same values under another shape; no code."""
+
+from __future__ import annotations
+
+from optkit.codegen._alias import SUMMARY, lower
+
+__all__ = ["IGNORED", "KIND", "SOURCE", "SUMMARY", "VERSIONS", "lower"]
+
+SOURCE = "tensorflow/lite/kernels/squeeze.cc"
+KIND = "SQUEEZE"
+VERSIONS = (1, 1)
+IGNORED: tuple[int, ...] = ()
