@@ -1,1 +1,1 @@
-"""What README claims, as commands that reproduce it; results are committed with the environment they came from."""
+"""What README and docs claim, as commands that reproduce it; committed with the environment that it came from."""

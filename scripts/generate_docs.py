@@ -1,4 +1,4 @@
-"""Writes what is generated: README's tables, from the code and from committed results, and report.json's JSON Schema.
+"""Writes what is generated: the pages' tables, from the code and from committed results, and report.json's schema.
 
 ``--check`` writes nothing and exits with 1 when something is out of date.
 """
@@ -23,13 +23,14 @@ START, END = "<!-- generated: {} -->\n", "<!-- end -->"
 
 
 def techniques() -> str:
-    """Markdown table of the techniques with parameters and source."""
-    rows = ["| technique | what it does | parameters | source |", "|---|---|---|---|"]
+    """A section of each technique: what it does, parameters, source."""
+    sections = []
     for name in registry.names("techniques"):
         module = registry.load("techniques", name)
-        shown = ", ".join(f"`{text}`" for text in parameters(name)).replace("|", "\\|")
-        rows.append(f"| `{name}` | {module.SUMMARY} | {shown or 'none'} | {module.SOURCE} |")
-    return "\n".join(rows) + "\n"
+        shown = ", ".join(f"`{text}`" for text in parameters(name))
+        summary = module.SUMMARY[0].upper() + module.SUMMARY[1:]
+        sections.append(f"### `{name}`\n\n{summary}.\n\n- Parameters: {shown or 'none'}.\n- Source: {module.SOURCE}.\n")
+    return "\n".join(sections)
 
 
 def precisions() -> str:
@@ -144,7 +145,7 @@ def front() -> str:
         low, high = one["ci95"]
         ratio, least, most = one["faster"]
         allowed = "int8" if one["column"] == "int8" else "int4 allowed"
-        link = f"[{one['file_bytes']:,}](benchmarks/pareto/files/{one['file']})"
+        link = f"[{one['file_bytes']:,}](../benchmarks/pareto/files/{one['file']})"
         rows.append(
             f"| {link} | {allowed} | {one['correct'] / 100:.2f} % [{low:.2%}, {high:.2%}] | "
             f"{ratio:.1f}× [{least:.1f}, {most:.1f}] |"
@@ -273,15 +274,19 @@ SECTIONS = {
 
 def wanted() -> dict[Path, str]:
     """Every generated file with the text that it should have."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))}
     for name, make in SECTIONS.items():
         start = START.format(name)
-        head, mark, rest = readme.partition(start)
+        holding = [path for path, text in pages.items() if start in text]
+        if len(holding) != 1:
+            sys.exit(f"expected one page with the line {start.strip()}, found {len(holding)}")
+        (path,) = holding
+        head, mark, rest = pages[path].partition(start)
         _, end, tail = rest.partition(END)
-        if not mark or not end:
-            sys.exit(f"README.md lacks the lines {start.strip()} … {END}")
-        readme = head + mark + make() + end + tail
-    return {ROOT / "README.md": readme, ROOT / "optkit/report/report.schema.json": schema_text()}
+        if not end:
+            sys.exit(f"{path.relative_to(ROOT)} lacks the line {END} after {start.strip()}")
+        pages[path] = head + mark + make() + end + tail
+    return {**pages, ROOT / "optkit/report/report.schema.json": schema_text()}
 
 
 def main() -> None:
