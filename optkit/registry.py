@@ -57,14 +57,16 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def by_format(kind: str, file_format: str) -> ModuleType:
-    """The plug-in of a kind whose ``FORMAT`` is this file format (``tflite``, ``onnx``).
+    """The plug-in of a kind whose ``FORMAT`` is this file format (``tflite``, ``onnx``), the usual one.
+
+    One that says ``BESIDE`` is taken only where it is named.
 
     Raises:
         InputError: No plug-in handles the format.
     """
     for name in names(kind):
         module = load(kind, name)
-        if file_format == module.FORMAT:
+        if file_format == module.FORMAT and not getattr(module, "BESIDE", False):
             return module
     raise InputError(f"unknown format {file_format!r}: {nearest(file_format, formats())}")
 

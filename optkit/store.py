@@ -8,6 +8,7 @@ used again only while every one of them is there and intact.
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -289,6 +290,52 @@ def locked(folder: Path, command: str) -> Iterator[None]:
             else:
                 left.unlink(missing_ok=True)
         yield
+
+
+@contextmanager
+def folder_in_the_making(out: Path) -> Iterator[Path]:
+    """A new folder beside ``out``, to be filled and renamed to it; gone in the end where it was not renamed.
+
+    Those that killed processes left for the same ``out`` are removed first. A folder is somebody's while its process
+    is there, or, in another container's numbering, while it is locked; the lock goes with the process.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    import fcntl
+
+    for left in out.absolute().parent.glob(f"{TEMPORARY_PREFIX}*-{glob.escape(out.name)}"):
+        if _is_left(left, out.name):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = out.absolute().with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{out.name}")
+    folder.mkdir()
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _is_left(folder: Path, name: str) -> bool:
+    """Whether nobody fills a folder in the making any more."""
+    import fcntl
+
+    process = folder.name.removeprefix(TEMPORARY_PREFIX).removesuffix(f"-{name}")
+    if not process.isdecimal() or Path(f"/proc/{process}").exists():
+        return False
+    try:
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(held)
+    return True
 
 
 def is_locked(folder: Path) -> bool:

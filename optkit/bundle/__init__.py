@@ -6,6 +6,7 @@ A plug-in (one file, one target) defines besides what the registry asks for::
     refuse(subject) -> why the target cannot run this model, in words; None where it can
     write(subject, folder) -> Written
     prove(folder) -> lines for the screen
+    ENGINES: optional; names of what can run the model there, the usual one first
 
 ``refuse`` looks and writes nothing; it raises ``BudgetMissedError`` where the model is beyond a limit. ``write`` fills
 an empty folder, ``prove`` tries it as far as this machine can, once the manifest is in it, and raises ``InputError``
@@ -61,6 +62,7 @@ class Subject:
         variant: The file's entry in the run's report; ``None`` where no run made it.
         report: That report.
         limits: Of the device.
+        engine: What runs the model there, where the target has several.
     """
 
     path: Path
@@ -80,6 +82,7 @@ class Subject:
     variant: Variant | None
     report: Report | None
     limits: Limits
+    engine: str | None = None
 
     @property
     def recipe(self) -> Recipe | None:

@@ -7,12 +7,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from optkit.device.intervals import wilson_interval
-from optkit.device.ports import from_native
+from optkit.device.ports import divisor, from_native
 
 if TYPE_CHECKING:
     import jinja2
 
     from optkit.bundle import Subject
+    from optkit.problem import Preprocessing
 
 
 @cache
@@ -41,6 +42,9 @@ def model_card(subject: Subject) -> str:
         "model_card.md.j2",
         subject=subject,
         version=version("optkit"),
+        given_shape=_shape(subject.given.shape),
+        found_shape=_shape(subject.found.shape),
+        formula=_formula(subject.preprocessing),
         parameters=sum(one.values.size for one in subject.facts.constants if one.role in {"weight", "bias"}),
         accuracy=_accuracy(subject),
         steps=[] if subject.recipe is None else [(step.name, step.params) for step in subject.recipe.steps],
@@ -49,6 +53,21 @@ def model_card(subject: Subject) -> str:
         seed=None if report is None else report.seed,
         metrics=None if variant is None else variant.metrics,
     )
+
+
+def _shape(axes: tuple[int, ...]) -> str:
+    """[any, 28, 28] for (-1, 28, 28)."""
+    return f"[{', '.join('any' if axis < 0 else str(axis) for axis in axes)}]"
+
+
+def _formula(fed: Preprocessing) -> str:
+    """How raw values become real inputs."""
+    whole = divisor(fed.scale)
+    scaled = "raw" if fed.scale == 1 else f"raw / {whole}" if whole else f"raw · {fed.scale:.9g}"
+    mean, std = (", ".join(f"{value:.9g}" for value in values) for values in (fed.mean, fed.std))
+    shifted = f"{scaled} − ({mean})" if mean else scaled
+    divided = f"({shifted}) / ({std})" if std else shifted
+    return "the raw values as they are" if divided == "raw" else divided
 
 
 def _accuracy(subject: Subject) -> dict[str, Any] | None:

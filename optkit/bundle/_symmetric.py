@@ -17,11 +17,13 @@ _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
 class Rewritten(NamedTuple):
-    """The file, and how many tensors were made symmetric and how many biases float."""
+    """The file, how many tensors were made symmetric, how many biases float, and how many weights have which scales."""
 
     content: bytes
     activations: int
     biases: int
+    per_channel: int
+    per_tensor: int
 
 
 def symmetric(content: bytes) -> Rewritten:
@@ -41,6 +43,7 @@ def symmetric(content: bytes) -> Rewritten:
         raise InputError("expected an int8 file with QuantizeLinear and DequantizeLinear, found none of them")
     biases = _float_biases(graph, values, numpy_helper)
     new: dict[tuple[str, str], tuple[str, str]] = {}
+    weights: dict[str, bool] = {}
     for node in list(graph.node):
         if node.op_type not in {_QUANTIZE, _DEQUANTIZE}:
             continue
@@ -50,6 +53,7 @@ def symmetric(content: bytes) -> Rewritten:
                 raise InputError(
                     f"expected weights with zero point 0, found others at {node.input[0]}; TensorRT cannot take them"
                 )
+            weights[node.input[0]] = scale.size > 1
             continue
         if scale.size != 1:
             raise InputError(f"expected one scale for each activation, found {scale.size} at {node.input[0]}")
@@ -63,7 +67,8 @@ def symmetric(content: bytes) -> Rewritten:
     _drop_unused(graph)
     onnx.checker.check_model(model)
     written: bytes = model.SerializeToString(deterministic=True)
-    return Rewritten(written, len(new), biases)
+    per_channel = sum(weights.values())
+    return Rewritten(written, len(new), biases, per_channel, len(weights) - per_channel)
 
 
 def faults(content: bytes) -> list[str]:
@@ -77,24 +82,34 @@ def faults(content: bytes) -> list[str]:
 
     graph = onnx.load_from_string(content).graph
     values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    found = []
+    found: list[str] = []
     for node in graph.node:
         if node.op_type in {_QUANTIZE, _DEQUANTIZE}:
-            zero, scale, subject = _zero_point(node, values), values[node.input[1]], node.input[0]
-            if zero.any():
-                found.append(f"{subject} has a zero point that is not 0")
-            if zero.dtype != np.int8:
-                found.append(f"{subject} is {zero.dtype}, not int8")
-            if subject in values:
-                channels = values[subject].shape
-                if scale.size > 1 and scale.size not in channels:
-                    found.append(f"{subject} has {scale.size} scales for {list(channels)}")
-            elif scale.size != 1:
-                found.append(f"{subject}, an activation, has {scale.size} scales")
+            found += _pair_faults(node, values)
         elif node.op_type.startswith(("QLinear", "ConvInteger", "MatMulInteger", "DynamicQuantize")):
             found.append(f"{node.op_type} is no explicit QDQ")
     if not any(node.op_type == _QUANTIZE for node in graph.node):
         found.append("there is no QuantizeLinear")
+    return found
+
+
+def _pair_faults(node: Any, values: dict[str, np.ndarray]) -> list[str]:
+    """What is wrong with one QuantizeLinear or DequantizeLinear."""
+    found = []
+    zero, scale, subject = _zero_point(node, values), values[node.input[1]], node.input[0]
+    if zero.any():
+        found.append(f"{subject} has a zero point that is not 0")
+    if zero.dtype != np.int8:
+        found.append(f"{subject} is {zero.dtype}, not int8")
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        found.append(f"{subject} has a scale that is not over 0")
+    if subject in values:
+        shape = values[subject].shape
+        axis = next((one.i for one in node.attribute if one.name == "axis"), 1)
+        if scale.size > 1 and (not -len(shape) <= axis < len(shape) or scale.size != shape[axis]):
+            found.append(f"{subject} has {scale.size} scales at axis {axis} of {list(shape)}")
+    elif scale.size != 1:
+        found.append(f"{subject}, an activation, has {scale.size} scales")
     return found
 
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from optkit.bundle import Written, _device_files, _documents, _metadata, check_flash
-from optkit.device.ports import rescale, to_native
+from optkit.device.ports import divisor, rescale, to_native
 from optkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,13 +48,14 @@ def write(subject: Subject, folder: Path) -> Written:
     # Little-endian, as every Android device is: a ByteBuffer reads them where they are.
     (folder / "assets" / "test_inputs.bin").write_bytes(np.ascontiguousarray(native).tobytes())
     (folder / "assets" / "test_outputs.bin").write_bytes(np.ascontiguousarray(subject.outputs[chosen]).tobytes())
+    tolerance = _device_files.tolerance(subject)
     settings = {
         "input": _device_files.port(subject.given),
         "output": _device_files.port(subject.found),
         "preprocessing": msgspec.to_builtins(fed),
         "task": msgspec.to_builtins(subject.task),
         "test_examples": len(chosen),
-        "tolerance": _device_files.tolerance(subject),
+        "tolerance": tolerance,
     }
     text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
     (folder / "assets" / "settings.json").write_text(text, encoding="utf-8")
@@ -69,9 +70,12 @@ def write(subject: Subject, folder: Path) -> Written:
             given=subject.given,
             found=subject.found,
             scale=fed.scale,
-            mean=fed.mean[0] if fed.mean else 0.0,
-            std=fed.std[0] if fed.std else 1.0,
-            tolerance=_device_files.tolerance(subject)["absolute"],
+            divisor=divisor(fed.scale),
+            mean=fed.mean or (0.0,),
+            std=fed.std or (1.0,),
+            task=subject.task,
+            limit=tolerance["absolute"] + tolerance["relative"] * float(np.abs(subject.outputs[chosen]).max()),
+            reason=tolerance["reason"],
         ),
         "README.md": _documents.filled("android_readme.md.j2", name=subject.name, count=len(chosen)),
         "benchmark.sh": _documents.filled("android_benchmark.sh.j2", name=subject.name),
@@ -81,7 +85,7 @@ def write(subject: Subject, folder: Path) -> Written:
         (folder / name).write_text(content, encoding="utf-8")
     (folder / "benchmark.sh").chmod(0o755)
     line = "the Kotlin sample was not compiled, and nothing ran on a device: there is neither here"
-    return Written(_MODEL, {"tolerance": settings["tolerance"]}, (*_metadata.notes(subject), line))
+    return Written(_MODEL, {"tolerance": tolerance}, (*_metadata.notes(subject), line))
 
 
 def prove(folder: Path) -> list[str]:

@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optkit import limits
-from optkit.bundle import Written, _c_files, _cortex, _device_files, _documents, _tflm_operators
-from optkit.device.ports import rescale, to_native
+from optkit.bundle import (
+    Written,
+    _c_files,
+    _cortex,
+    _device_files,
+    _documents,
+    _mcu_c,
+    _mcu_engines,
+    _tflm_operators,
+    _tflm_run,
+)
 from optkit.errors import BudgetMissedError, InputError
-from optkit.measure.fresh_process import WorkerDiedError, converse
 from optkit.readback import read
 
 if TYPE_CHECKING:
     from optkit.bundle import Subject
+    from optkit.bundle._tflm_run import Ran
     from optkit.readback import ModelFacts
 
 SUMMARY = "microcontrollers with TensorFlow Lite for Microcontrollers: C array, resolver, arena, self-test, projects"
 SOURCE = "David et al., TensorFlow Lite Micro, MLSys 2021; https://github.com/tensorflow/tflite-micro"
 FORMATS = ("tflite",)
+# What runs the model there: TensorFlow's interpreter, or C that optkit compile makes.
+ENGINES = ("tflm", "c")
 
-_WORKER = "optkit.bundle._tflm_worker"
 _INTEGERS = {"int4", "int8", "int16", "int32", "int64", "bool"}
 _VALUES = {"int8", "int16"}
 # Test examples in flash: 28×28 pixels take 784 bytes each.
 _VECTORS = 10
-# Of the arena: kernels for a processor may ask for room that those of the host do not.
-_MARGIN_SHARE, _LEAST_MARGIN = 0.1, 1024
 _SOURCES = ("model_data.c", "test_vectors.c")
 _SECONDS = 120
 _HOST = ("g++", "clang++")
-
-
-class _Ran(NamedTuple):
-    """What the interpreter did: native inputs [n, …] and outputs [n, values], and the least arena."""
-
-    inputs: np.ndarray
-    outputs: np.ndarray
-    arena_bytes: int
-
-    @property
-    def margin_bytes(self) -> int:
-        return -(-max(_LEAST_MARGIN, round(self.arena_bytes * _MARGIN_SHARE)) // 16) * 16
-
-
-_ran: dict[str, _Ran] = {}
 
 
 def refuse(subject: Subject) -> str | None:
@@ -59,6 +49,8 @@ def refuse(subject: Subject) -> str | None:
     Raises:
         BudgetMissedError: The file is larger than the flash, or the arena than the memory.
     """
+    if subject.engine == _mcu_c.ENGINE:
+        return _mcu_c.refuse(subject)
     kinds = [operator.kind for operator in subject.facts.operators]
     missing = _tflm_operators.lacking(kinds)
     if missing:
@@ -76,7 +68,7 @@ def refuse(subject: Subject) -> str | None:
             f"{subject.path.name} has {size:,} bytes, {size - flash:,} more than --flash {flash:,}, and the runtime's "
             f"code comes on top; nearest that would work: {_smaller(subject, flash)}"
         )
-    ran = _run(subject)
+    ran = _tflm_run.run(subject)
     need, ram = ran.arena_bytes + ran.margin_bytes, subject.limits.ram_bytes
     if ram is not None and need > ram:
         raise BudgetMissedError(
@@ -89,7 +81,9 @@ def refuse(subject: Subject) -> str | None:
 
 def write(subject: Subject, folder: Path) -> Written:
     """Write the C files, compile them where that can be done, and say what they take."""
-    ran, content = _run(subject), subject.path.read_bytes()
+    if subject.engine == _mcu_c.ENGINE:
+        return _mcu_c.write(subject, folder)
+    ran, content = _tflm_run.run(subject), subject.path.read_bytes()
     kinds = list(dict.fromkeys(operator.kind for operator in subject.facts.operators))
     source = folder / "src"
     source.mkdir()
@@ -117,8 +111,10 @@ def write(subject: Subject, folder: Path) -> Written:
     compiled = _cortex.compiled(source, _SOURCES)
     compared = _compared(subject, ran)
     vector_bytes = inputs.nbytes + outputs.nbytes
+    engines = _mcu_engines.compared(subject)
     page = _documents.filled(
         "mcu_readme.md.j2",
+        engines=_mcu_engines.table(engines),
         name=subject.name,
         model_bytes=len(content),
         vector_bytes=vector_bytes,
@@ -146,8 +142,16 @@ def write(subject: Subject, folder: Path) -> Written:
         f"{compared['different_outputs']:,} of them have an output that differs, by {compared['steps']} at most",
         *(f"{one.flash:,} bytes of flash for {one.processor} ({one.compiler})" for one in compiled),
         *([] if compiled else [f"not compiled for a Cortex-M: there is no {_cortex.COMPILER}"]),
+        *_mcu_engines.lines(engines),
     )
-    return Written("model.tflite", {"memory": memory, "versus_litert": compared, "operators": kinds}, lines)
+    more = {
+        "engine": "tflm",
+        "memory": memory,
+        "versus_litert": compared,
+        "operators": kinds,
+        "engines": [one._asdict() for one in engines],
+    }
+    return Written("model.tflite", more, lines)
 
 
 def prove(folder: Path) -> list[str]:
@@ -156,6 +160,8 @@ def prove(folder: Path) -> list[str]:
     Raises:
         InputError: It does not.
     """
+    if _mcu_c.made(folder):
+        return _mcu_c.prove(folder)
     compiler = next((one for one in _HOST if shutil.which(one)), None)
     if compiler is None:
         return ["main.cc was not compiled: there is no g++ here"]
@@ -167,37 +173,7 @@ def prove(folder: Path) -> list[str]:
     return [f"main.cc compiles with {compiler} against stand-ins for TensorFlow's headers; not linked here"]
 
 
-def _run(subject: Subject) -> _Ran:
-    """All test examples through the interpreter, once for each file."""
-    key = str(subject.path)
-    if key in _ran:
-        return _ran[key]
-    if importlib.util.find_spec("tflite_micro") is None:
-        raise InputError(
-            "expected the package tflite-micro, which finds the arena, found none; pip install optkit[mcu] (x86-64)"
-        )
-    fed = subject.preprocessing
-    inputs = to_native(rescale(subject.raw, fed.scale, fed.mean, fed.std), subject.given)
-    with tempfile.TemporaryDirectory(prefix="optkit-") as scratch:
-        given, out, log = (Path(scratch) / name for name in ("inputs.npy", "outputs.npy", "log.txt"))
-        np.save(given, inputs, allow_pickle=False)
-        job = {"file": str(subject.path), "inputs": str(given), "out": str(out)}
-        told = None
-        try:
-            patience = limits.patience_seconds(subject.path, batch=1)
-            for message in converse(_WORKER, job, log, patience):
-                if message["event"] == "failed":
-                    raise InputError(f"{subject.path.name}: {message['reason']}")
-                told = message if message["event"] == "done" else told
-        except WorkerDiedError as error:
-            raise InputError(f"{subject.path.name} cannot be run in tflite-micro: {error}") from error
-        if told is None:
-            raise InputError(f"{subject.path.name} cannot be run in tflite-micro: the process said nothing")
-        _ran[key] = _Ran(inputs, np.load(out, allow_pickle=False), int(told["arena_bytes"]))
-    return _ran[key]
-
-
-def _compared(subject: Subject, ran: _Ran) -> dict[str, int | None]:
+def _compared(subject: Subject, ran: Ran) -> dict[str, int | None]:
     """How the interpreter's outputs differ from LiteRT's over all test examples."""
     ours, theirs = ran.outputs.astype(np.int64), subject.outputs.astype(np.int64)
     right = None
@@ -213,7 +189,7 @@ def _compared(subject: Subject, ran: _Ran) -> dict[str, int | None]:
     }
 
 
-def _settings(subject: Subject, ran: _Ran) -> str:
+def _settings(subject: Subject, ran: Ran) -> str:
     fed = subject.preprocessing
     return _documents.filled(
         "mcu_settings.h.j2",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optkit import runtimes
-from optkit.bundle import Written, _device_files, _documents, _symmetric, check_flash
+from optkit.bundle import Written, _device_files, _documents, _half, _symmetric, check_flash
 from optkit.data import to_real
 from optkit.device.ports import from_native
 from optkit.errors import InputError
@@ -50,17 +50,17 @@ def write(subject: Subject, folder: Path) -> Written:
     if faults:
         raise InputError(f"the file that was written is not what TensorRT demands: {'; '.join(faults[:3])}")
     (folder / _INT8).write_bytes(rewritten.content)
-    half = _half(subject)
-    if half is not None:
-        (folder / _FP16).write_bytes(half.read_bytes())
     versus, changed = _changed(subject, folder / _INT8)
+    half, half_changed = _half_file(subject, folder / _FP16)
     _device_files.write_examples(subject, folder)
     page = _documents.filled(
         "nvidia_readme.md.j2",
         name=subject.name,
         input=subject.given.name,
         shape="x".join(str(axis) for axis in subject.given.shape[1:]),
-        half=half is not None,
+        half=None if half is None else half.source.name,
+        half_converted=half is not None and half.is_converted,
+        half_changed=half_changed,
         versus=versus,
         changed=changed,
         total=len(subject.raw),
@@ -71,12 +71,18 @@ def write(subject: Subject, folder: Path) -> Written:
     lines = [
         f"{rewritten.activations} activations now have zero point 0, {rewritten.biases} biases are float",
         f"that changed {changed:,} of {len(subject.raw):,} answers in ONNX Runtime on this processor",
-        "on an NVIDIA GPU: not measured",
-        *([] if half is not None else ["no float16 file: the run has no fp16.onnx"]),
     ]
     if versus is not None:
-        lines.insert(2, f"{versus.lost} lost, {versus.gained} gained: {versus.verdict}")
-    return Written(_INT8, {"changed_answers": changed, "measured_on_gpu": None}, tuple(lines))
+        lines.append(f"{versus.lost} lost, {versus.gained} gained: {versus.verdict}")
+    if half is None:
+        lines.append("no float16 file: no run is known that has fp16.onnx or fp32.onnx beside it")
+    else:
+        made = "is made from" if half.is_converted else "is"
+        against = f"{half_changed:,} of {len(subject.raw):,} answers are others than the float32 file's"
+        lines.append(f"{_FP16} {made} the run's {half.source.name}; {against}")
+    lines.append("on an NVIDIA GPU: not measured")
+    more = {"changed_answers": changed, "fp16_changed_answers": half_changed, "measured_on_gpu": None}
+    return Written(_INT8, more, tuple(lines))
 
 
 def prove(folder: Path) -> list[str]:
@@ -84,13 +90,27 @@ def prove(folder: Path) -> list[str]:
     faults = _symmetric.faults((folder / _INT8).read_bytes())
     if faults:
         raise InputError(f"{_INT8} is not what TensorRT demands: {'; '.join(faults[:3])}")
-    return ["checked: weights and activations have zero point 0, activations one scale each"]
+    half = folder / _FP16
+    if half.is_file() and (faults := _half.faults(half.read_bytes())):
+        raise InputError(f"{_FP16} is not float16 throughout: {'; '.join(faults[:3])}")
+    return ["checked: zero points 0, activations with one scale each, weights with one or one for each output channel"]
 
 
-def _half(subject: Subject) -> Path | None:
-    """The float16 file of the same run."""
-    path = subject.path.with_name(_FP16)
-    return path if subject.report is not None and path.is_file() else None
+def _half_file(subject: Subject, path: Path) -> tuple[_half.Half | None, int | None]:
+    """Write the float16 file of the run; with the number of answers that are others than its float32 file's.
+
+    Both ran in ONNX Runtime on this processor.
+    """
+    half = _half.of_run(subject)
+    if half is None:
+        return None, None
+    path.write_bytes(half.content)
+    whole = half.source.with_name(half.source.name.replace("fp16", "fp32"))
+    if not whole.is_file():
+        return half, None
+    real = to_real(subject.raw, subject.preprocessing)
+    found = [runtimes.predict(runtimes.open_model(one), real, batch=1).argmax(axis=1) for one in (path, whole)]
+    return half, int((found[0] != found[1]).sum())
 
 
 def _changed(subject: Subject, path: Path) -> tuple[Comparison | None, int]:

@@ -62,6 +62,7 @@ def write(subject: Subject, folder: Path) -> Written:
     tolerance = _device_files.tolerance(subject)
     settings = {
         "name": subject.name,
+        "trained_on": subject.data.name,
         "input": _device_files.port(subject.given),
         "output": _device_files.port(subject.found),
         "preprocessing": msgspec.to_builtins(subject.preprocessing),
@@ -89,9 +90,10 @@ def prove(folder: Path) -> list[str]:
 
 
 def _is_digit(subject: Subject) -> bool:
-    """Whether the model takes what MNIST has, which the page can make of a drawing."""
+    """Whether the model takes what MNIST has, which the page can make of a drawing, and tells digits apart."""
+    digits = tuple(str(number) for number in range(10))
     shape = [axis for axis in subject.given.shape[1:] if axis != 1]
-    return shape == [DIGIT_SIDE, DIGIT_SIDE] and subject.task.kind == "multiclass"
+    return shape == [DIGIT_SIDE, DIGIT_SIDE] and subject.class_names == digits
 
 
 def _write_runtime(folder: Path) -> None:

@@ -50,6 +50,11 @@ AFTER_INTERRUPT = "no report was written."
     help="Stop when every speed-up is known to this fraction (half of its 95 % interval).",
 )
 @click.option("--prefer", metavar="size|latency|accuracy", default="size", help="What to recommend by (default size).")
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    help="Run the files of its format in this one: tensorrt for .onnx, on an NVIDIA GPU (default: the usual ones).",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random orders and generated inputs.")
 @click.option(
     "--on",
@@ -130,6 +135,8 @@ def _elsewhere(files: tuple[Path, ...], devices: tuple[str, ...], options: dict[
     from optkit.pipeline.bundle_subject import Given
     from optkit.pipeline.on_devices import Wish, addresses, measure
 
+    if options["runtime"] is not None:
+        raise InputError("--runtime is for this machine, and devices run the usual ones; leave out --runtime or --on")
     if not 0 < seconds <= 86_400:
         raise InputError(f"--device-time expects seconds over 0 and at most a day, found {seconds:g}")
     threads = _numbers("--threads", options["threads"])[0]

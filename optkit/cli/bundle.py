@@ -16,6 +16,7 @@ AFTER_INTERRUPT = "nothing was written."
 @click.argument("source", metavar="RUN|FILE", type=click.Path(path_type=Path))
 @click.option("--target", required=True, metavar="NAME", help="linux, mcu, …; optkit list bundle has all.")
 @click.option("--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="The folder to make.")
+@click.option("--engine", metavar="NAME", help="What runs it there: tflm or c, for --target mcu (default tflm).")
 @click.option("--ram", type=click.IntRange(1), metavar="BYTES", help="Memory that the device has for the model.")
 @click.option("--flash", type=click.IntRange(1), metavar="BYTES", help="Storage that the device has for the model.")
 @click.option("--data", metavar="D", help="Data of the test examples, as in optkit compress (default: the run's).")
@@ -26,6 +27,7 @@ def command(
     *,
     target: str,
     out: Path,
+    engine: str | None,
     ram: int | None,
     flash: int | None,
     data: str | None,
@@ -51,6 +53,7 @@ def command(
             out,
             given=given,
             limits=Limits(ram, flash),
+            engine=engine,
             on_step=lambda words: status.update(words.capitalize()),
         )
     for line in packed.lines:

@@ -36,7 +36,8 @@ def command(file: Path, *, out: Path, json_path: str | None, **given: Any) -> No
     is only written when all answers are the same.
     """
     from optkit import store
-    from optkit.pipeline.compile import Options, compile_file
+    from optkit.bundle._c_folder import Options
+    from optkit.pipeline.compile import compile_file
     from optkit.report import compiling, compiling_text
 
     target_file = None if json_path in {None, "-"} else Path(str(json_path))

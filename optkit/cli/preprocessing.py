@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 CHANNELS = ("grey", "rgb", "bgr")
 _OPTIONS = (
-    click.option("--scale", metavar="S", help="Multiply raw values by this, e.g. 1/255 (default: used as they are)."),
+    click.option(
+        "--scale",
+        metavar="S",
+        help="Multiply raw values by this, e.g. 1/255 (default: used as they are; mnist: 1/255).",
+    ),
     click.option("--mean", metavar="M[,M...]", help="Then subtract this: one value, or one per channel."),
     click.option("--std", metavar="S[,S...]", help="Then divide by this: one value, or one per channel."),
     click.option("--resize", metavar="HEIGHTxWIDTH", help="Bring pictures to this size."),

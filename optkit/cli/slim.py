@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,9 @@ def command(
 
     target_file = None if json_path in {None, "-"} else Path(str(json_path))
     if target_file is not None:
-        store.check_can_write(target_file, "--json")
+        store.check_can_write(target_file, "--json", (file, source or ""))
+        if os.path.realpath(target_file) == os.path.realpath(out):
+            raise InputError(f"--json expects another file than --out, found {json_path} for both; choose another")
     declared = preprocessing.declared(fed)
     if source is None and (declared is not None or target is not None):
         raise InputError("options that say how data are fed need data; give --data, or leave them out")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST = -128, 127
 _INT32 = 2**31
+_FAR = 2.0**20
 
 
 class Multiplier(NamedTuple):
@@ -91,7 +92,9 @@ def table(function: Callable[[np.float32], np.float32], given: Tensor, made: Ten
     found = np.zeros(256, np.int8)
     for value in range(LOWEST, HIGHEST + 1):
         real = given.scale * np.float32(value - given.zero_point)
-        found[value & 255] = clamp(rounded(float(function(real) * inverse)) + made.zero_point)
+        # Far outside of int8 all is one, and infinity has no whole number.
+        scaled = max(-_FAR, min(_FAR, float(function(real)) * float(inverse)))
+        found[value & 255] = clamp(rounded(float(np.float32(scaled))) + made.zero_point)
     return found
 
 

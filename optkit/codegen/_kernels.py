@@ -186,7 +186,7 @@ def dense_fields(
     *,
     weights: np.ndarray,
     multipliers: list[Multiplier],
-    filters: Tensor,
+    stored: str,
     bias: np.ndarray,
     wide: bool = False,
 ) -> dict[str, object]:
@@ -198,7 +198,7 @@ def dense_fields(
         constants: Where arrays go.
         weights: int8 [n, k], in the order of the values that they meet.
         multipliers: One, or n.
-        filters: The tensor that they are from.
+        stored: Type that they are stored as, ``int8`` or ``int4``.
         bias: int64 [n].
         wide: The multipliers are of 64 bits.
     """
@@ -212,7 +212,7 @@ def dense_fields(
     used = multipliers if own else multipliers[:1]
     low, high = activation_range(node.options.fusedActivationFunction, names_of("ActivationFunctionType"), made, node)
     return {
-        "weights": constants.array(packed(weights, filters.dtype), f"{label}: weights", weights=True),
+        "weights": constants.array(packed(weights, stored), f"{label}: weights", weights=True),
         "bias": constants.array(folded.astype(np.int32), f"{label}: biases"),
         "value": constants.array(
             np.array([one.value for one in used], np.int64 if wide else np.int32), f"{label}: multipliers"

@@ -24,6 +24,16 @@ def tanh(value: np.float32) -> np.float32:
     return np.float32(_function("tanhf")(float(value)))
 
 
+def expm1(value: np.float32) -> np.float32:
+    """``expm1f``."""
+    return np.float32(_function("expm1f")(float(value)))
+
+
+def erfc(value: np.float32) -> np.float32:
+    """``erfcf``."""
+    return np.float32(_function("erfcf")(float(value)))
+
+
 @cache
 def _function(name: str) -> Callable[[float], float]:
     """A function of the system's C library; where there is none to load, float64's, rounded."""

@@ -59,6 +59,7 @@ def lower(
     compute: str,
     declared: Kernel,
     record: str,
+    rounds: bool = True,
 ) -> Step:
     """An operator on two int8 tensors as C.
 
@@ -71,11 +72,12 @@ def lower(
         compute: A statement that sets ``out[i]`` from ``left`` and ``right``, from which zero points are taken off.
         declared: The type of its record, which begins with ``zero_a`` and ``zero_b``.
         record: The address of the record.
+        rounds: Whether the statement uses ``scale`` and ``clamp``.
     """
     _kernels.check_int8(node, graph, 2)
     made = graph.output(node)
     sides = (graph.input(node, 0), graph.input(node, 1))
-    needs = (declared, _kernels.SCALE, _kernels.CLAMP)
+    needs = (declared, _kernels.SCALE, _kernels.CLAMP) if rounds else (declared,)
     words = {"what": what, "name": name, "record": declared.name, "compute": compute}
     given: list[int] = []
     shown: list[str] = []

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
 Prefer = Literal["flash", "ram", "speed"]
 
-_C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "int64": "int64_t"}
+_C_TYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "uint16": "uint16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+}
 # Values in a line of an array.
 _PER_LINE = 24
 
@@ -93,7 +100,7 @@ class Constants:
     _names: dict[tuple[str, str, bytes], str] = field(default_factory=dict)
 
     def array(self, values: np.ndarray, comment: str, *, weights: bool = False) -> str:
-        """The name of an array with these values, int8, uint8, int32 or int64."""
+        """The name of an array with these values, of whole numbers."""
         c_type = _C_TYPES[values.dtype.name]
         key = ("array", c_type, values.tobytes())
         if key not in self._names:

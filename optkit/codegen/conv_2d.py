@@ -113,8 +113,9 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     values = filters.values if filters.values is not None else np.zeros(0)
     weights = values.reshape(outputs, -1)
     dilated = found.rows.gap > 1 or found.columns.gap > 1
-    vectors = constants.lanes > 1 and groups == 1 and not dilated and filters.dtype == "int8"
-    vectors = vectors and _lanes.fits(multipliers)
+    vectors = constants.lanes > 1 and groups == 1 and not dilated and _lanes.fits(multipliers)
+    # Wide registers take no nibbles apart: where speed is wanted and memory is plenty, weights of 4 bits become bytes.
+    stored = "int8" if vectors else filters.dtype
     if vectors:
         weights = _lanes.filled(weights, constants.lanes)
     each = outputs // groups
@@ -125,14 +126,14 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
             constants,
             weights=weights[at : at + each],
             multipliers=multipliers[at : at + each],
-            filters=filters,
+            stored=stored,
             bias=bias[at : at + each],
         )
         for at in range(0, outputs, each)
     ]
     label, dense = comment(made.name), _kernels.dense_kernel(filters)
     patch, macs = height * width * depth, made.count * height * width * depth
-    weight_bytes = weights.size if filters.dtype == "int8" else (weights.size + 1) // 2
+    weight_bytes = weights.size if stored == "int8" else (weights.size + 1) // 2
     if vectors:
         fields = {"dense": records[0], **_windows.fields(found), "out_c": outputs, "fill": given.zero_point}
         name = constants.record("conv_t", fields, label, _BYTES)

@@ -39,11 +39,12 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     factors = _factors(node, graph, filters)
     folded = bias - given.zero_point * weights.astype(np.int64).sum(axis=1)
     multipliers, wide = once(factors, _kernels.worst_sums(weights, folded), made.zero_point, node)
-    vectors = constants.lanes > 1 and filters.dtype == "int8" and not wide
+    vectors = constants.lanes > 1 and not wide
+    stored = "int8" if vectors else filters.dtype
     if vectors:
         weights = _lanes.filled(weights, constants.lanes)
     record = _kernels.dense_fields(
-        node, graph, constants, weights=weights, multipliers=multipliers, filters=filters, bias=bias, wide=wide
+        node, graph, constants, weights=weights, multipliers=multipliers, stored=stored, bias=bias, wide=wide
     )
     kernel, label = _kernels.dense_kernel(filters, wide=wide), comment(made.name)
     name = constants.record("dense_wide_t" if wide else "dense_t", record, label, 24)
@@ -64,7 +65,7 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
         (given.index,),
         text,
         (kernel,),
-        weights=_kernels.packed(weights, filters.dtype).size,
+        weights=_kernels.packed(weights, stored).size,
         macs=batch * outputs * depth,
     )
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from optkit.codegen import _kernels
+from optkit.codegen import _axes, _kernels
 from optkit.codegen._arithmetic import check_sum, multiplier
 from optkit.codegen._writing import Constants, Kernel, Step
-from optkit.errors import InputError
 
 if TYPE_CHECKING:
     from optkit.codegen._graph import Graph, Node
@@ -48,20 +46,8 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     """The operator as C. See :mod:`optkit.codegen`."""
     del constants
     _kernels.check_int8(node, graph)
-    given, made, listed = graph.input(node), graph.output(node), graph.input(node, 1)
-    if listed.values is None:
-        raise InputError(f"{node.place} takes axes that are computed; export the model again")
-    rank = len(given.shape)
-    axes = sorted({int(axis) % rank for axis in listed.values.reshape(-1) if -rank <= axis < rank})
-    # Axes of one value change nothing.
-    real = [axis for axis in axes if given.shape[axis] > 1] or axes[:1]
-    between = range(real[0], real[-1] + 1) if real else range(0)
-    if not real or any(given.shape[axis] > 1 and axis not in axes for axis in between):
-        raise InputError(f"{node.place} works on the axes {axes}; covered are axes side by side")
-    outer, inner = math.prod(given.shape[: real[0]]), math.prod(given.shape[real[-1] + 1 :])
-    count = given.count // (outer * inner)
-    if made.count != outer * inner:
-        raise InputError(f"{node.place} makes {list(made.shape)} of {list(given.shape)}; export the model again")
+    given, made = graph.input(node), graph.output(node)
+    outer, count, inner = _axes.side_by_side(node, graph)
     value, shift = multiplier(given.scales[0] / made.scales[0])
     # As the reference takes the count into the multiplier, without rounding.
     spare = min(count.bit_length() - 1, 32, 31 + shift)

@@ -55,8 +55,8 @@ def rescale(raw: np.ndarray, scale: float, mean: Sequence[float], std: Sequence[
     """
     # A copy, always: what is done in place below must not reach the data.
     real = np.array(raw, np.float32)
-    whole = round(1 / scale) if 0 < abs(scale) < 1 else 0
-    if whole and math.isclose(whole * scale, 1, rel_tol=1e-9):
+    whole = divisor(scale)
+    if whole:
         real /= np.float32(whole)
     elif scale != 1:
         real *= np.float32(scale)
@@ -65,6 +65,12 @@ def rescale(raw: np.ndarray, scale: float, mean: Sequence[float], std: Sequence[
     if len(std):
         real /= np.array(std, np.float32)
     return real
+
+
+def divisor(scale: float) -> int:
+    """The whole number whose reciprocal a factor is (255 for 1/255); 0 where it is none."""
+    whole = round(1 / scale) if 0 < abs(scale) < 1 else 0
+    return whole if whole and math.isclose(whole * scale, 1, rel_tol=1e-9) else 0
 
 
 def to_native(images: np.ndarray, port: Port) -> np.ndarray:

@@ -1,7 +1,8 @@
 """``selftest.py`` of a bundle: is it whole, does it answer here as it did where it was made, and how fast is it.
 
 Writes a report.json that ``optkit compare`` reads. Ends with 0 when all is well, 1 when a check failed, 2 when
-nothing could be checked. Needs Python, numpy and the runtime; ``predict.py`` beside it is what is tested.
+nothing could be checked: the bundle is damaged, or the runtime is missing. Needs Python, numpy and the runtime;
+``predict.py`` beside it is what is tested.
 """
 
 from __future__ import annotations
@@ -259,13 +260,13 @@ def run(given: argparse.Namespace) -> int:
     try:
         manifest = manifest_of(HERE)
     except (OSError, ValueError) as error:
-        print(f"FAILED: manifest.json is damaged ({error}): send the bundle again", file=sys.stderr)
-        return 1
+        print(f"Error: manifest.json is damaged ({error}): send the bundle again", file=sys.stderr)
+        return _NOT_OURS
     wrong = damaged(HERE, manifest)
     for line in wrong:
-        print(f"FAILED: {line}: send the bundle again", file=sys.stderr)
+        print(f"Error: {line}: send the bundle again", file=sys.stderr)
     if wrong:
-        return 1
+        return _NOT_OURS
     before = load_average()
     described = describe()
     if given.emulated:

@@ -128,7 +128,9 @@ def _pieces(images: np.ndarray | Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield from (piece for piece in images if len(piece))
 
 
-def fresh_answers(path: Path, images_npy: Path, *, log: Path, threads: int = 1) -> tuple[np.ndarray, int]:
+def fresh_answers(
+    path: Path, images_npy: Path, *, log: Path, threads: int = 1, runtime: str | None = None
+) -> tuple[np.ndarray, int]:
     """As ``answers``, in a fresh process, which a runtime that crashes takes down alone.
 
     What a single output stands for is not known of a file by itself: it is given as it is.
@@ -138,6 +140,7 @@ def fresh_answers(path: Path, images_npy: Path, *, log: Path, threads: int = 1) 
         images_npy: Real images float32 [n, …] as .npy.
         log: Gets what the runtime prints.
         threads: Threads of the runtime.
+        runtime: As in ``runtimes.open_model``.
 
     Returns:
         The class numbers int64 [n], or where there is one output its values float32 [n]; and the number of outputs.
@@ -147,7 +150,13 @@ def fresh_answers(path: Path, images_npy: Path, *, log: Path, threads: int = 1) 
     """
     with tempfile.TemporaryDirectory(prefix="optkit-answers-") as scratch:
         npy = Path(scratch) / "answers.npy"
-        job = {"file": str(path), "images": str(images_npy), "answers": str(npy), "threads": threads}
+        job = {
+            "file": str(path),
+            "images": str(images_npy),
+            "answers": str(npy),
+            "threads": threads,
+            "runtime": runtime,
+        }
         try:
             told = list(converse("optkit.measure.accuracy_worker", job, log, limits.patience_seconds(path)))
         except WorkerDiedError as error:

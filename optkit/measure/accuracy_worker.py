@@ -21,7 +21,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     """
     # Mapped: the images of all files together need not fit in memory.
     images = np.load(job["images"], mmap_mode="r")
-    session = runtimes.open_model(Path(job["file"]), threads=job["threads"])
+    session = runtimes.open_model(Path(job["file"]), threads=job["threads"], runtime=job["runtime"])
     session.feed(session.to_native(np.asarray(images[:1])))
     session.invoke()
     outputs = int(session.fetch().shape[1])

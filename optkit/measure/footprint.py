@@ -58,18 +58,20 @@ def measure(source: Path, target: str, prefer: Prefer, entry: str) -> Footprint 
         entry: The function that counts, with all that it needs.
 
     Returns:
-        What it takes, ``None`` where no compiler for the target is installed.
+        What it takes, ``None`` where no compiler for the target is installed, or none that counts sections.
 
     Raises:
         InputError: The compiler refuses the file or warns, which is a defect of the generator.
     """
     compiler = compiler_for(target)
-    if compiler is None:
+    counter = None if compiler is None else _counter(compiler)
+    if compiler is None or counter is None:
         return None
     flags = _targets.flags(target, prefer)
     made = source.with_name(f"{source.stem}-{target}.o")
     graph = ["-fcallgraph-info=su"] if _is_gcc(compiler) else []
-    said = _run([compiler, *flags, *WARNINGS, *graph, "-c", str(source), "-o", str(made)])
+    # By its bare name: the call graph quotes it, and has no way to quote a quote.
+    said = _run([compiler, *flags, *WARNINGS, *graph, "-c", source.name, "-o", made.name], source.parent)
     if said.strip():
         raise InputError(f"{compiler} warns of generated code: {' '.join(said.split())[:500]}")
     counted = made
@@ -78,7 +80,7 @@ def measure(source: Path, target: str, prefer: Prefer, entry: str) -> Footprint 
         counted = made.with_suffix(".elf")
         ends = f"-Wl,--gc-sections,-e,{entry},-u,{entry}"
         _run([compiler, *flags, ends, str(made), *link, "-o", str(counted)])
-    code, constants, data = _sections(compiler, counted)
+    code, constants, data = _sections(counter, counted)
     calls = made.with_suffix(".ci")
     stack = _deepest(calls.read_text(encoding="utf-8"), entry) if calls.is_file() else None
     version = _run([compiler, "--version"]).splitlines()[0]
@@ -89,14 +91,14 @@ def _is_gcc(compiler: str) -> bool:
     return "Free Software Foundation" in _run([compiler, "--version"])
 
 
-def _run(command: Sequence[str]) -> str:
+def _run(command: Sequence[str], folder: Path | None = None) -> str:
     """What a program says.
 
     Raises:
         InputError: It fails, or there is no such program.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False, cwd=folder)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InputError(f"{command[0]} cannot be run: {error}") from error
     if done.returncode:
@@ -104,10 +106,21 @@ def _run(command: Sequence[str]) -> str:
     return done.stdout + done.stderr
 
 
-def _sections(compiler: str, made: Path) -> tuple[int, int, int]:
-    """Bytes of code, of constants and of variables in an object file or program."""
+def tells_stack(target: str) -> bool:
+    """Whether the compiler for a target says how much stack functions take, and who calls whom: only gcc does."""
+    compiler = compiler_for(target)
+    return compiler is not None and _is_gcc(compiler)
+
+
+def _counter(compiler: str) -> str | None:
+    """Path of the program that counts the bytes of sections."""
     prefix = compiler.rpartition("/")[2].removesuffix("gcc").removesuffix("clang").removesuffix("cc")
-    said = _run([shutil.which(f"{prefix}size") or "size", "-A", "-d", str(made)])
+    return next((found for name in (f"{prefix}size", "llvm-size", "size") if (found := shutil.which(name))), None)
+
+
+def _sections(counter: str, made: Path) -> tuple[int, int, int]:
+    """Bytes of code, of constants and of variables in an object file or program."""
+    said = _run([counter, "-A", "-d", str(made)])
     code = constants = data = 0
     for name, size in re.findall(r"^(\.[\w.$-]+)\s+(\d+)", said, re.MULTILINE):
         if name.startswith(".text") or name in {".init", ".fini"}:
@@ -123,6 +136,9 @@ def _deepest(calls: str, entry: str) -> int:
     """Deepest stack from a function on, from what gcc's ``-fcallgraph-info=su`` writes.
 
     What the compiler's library uses is not in it: on small cores it is a few registers.
+
+    Raises:
+        InputError: The function is not in it.
     """
     own = {
         name: int(size) for name, size in re.findall(r'node: \{ title: "([^"]+)" label: "[^"]*?\\n(\d+) bytes', calls)
@@ -135,5 +151,7 @@ def _deepest(calls: str, entry: str) -> int:
         below = [depth(one, above | {name}) for one in edges.get(name, ()) if one not in above]
         return own.get(name, 0) + max(below, default=0)
 
-    start = next((name for name in own if name.rpartition(":")[2] == entry), entry)
+    start = next((name for name in own if name.rpartition(":")[2] == entry), None)
+    if start is None:
+        raise InputError(f"the compiler's call graph has no {entry}; please report the file")
     return depth(start, frozenset({start}))

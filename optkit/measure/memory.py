@@ -27,6 +27,7 @@ def measure_memory(
     batch: int = 1,
     runs: int = 2,
     silence_seconds: float = SILENCE_SECONDS,
+    runtime: str | None = None,
 ) -> Memory:
     """Peak resident set of a fresh process that opens and runs a file, less that of the runtime alone.
 
@@ -38,13 +39,14 @@ def measure_memory(
         batch: Images in a call.
         runs: Fresh processes; the median counts.
         silence_seconds: When a process that says nothing is held to hang.
+        runtime: As in ``runtimes.open_model``.
 
     Raises:
         InputError: The file cannot be opened, fed or run, or crashes the process.
     """
     images = None if images_npy is None else str(images_npy)
-    job = {"file": str(path), "images": images, "threads": threads, "batch": batch}
-    ending = path.suffix.lower()
+    job = {"file": str(path), "images": images, "threads": threads, "batch": batch, "runtime": runtime}
+    ending = f"{runtime or ''}{path.suffix.lower()}"
     if ending not in _modules:
         _modules[ending] = _one(path, {**job, "modules": []}, log, silence_seconds)["modules"]
     found = [_one(path, {**job, "modules": _modules[ending]}, log, silence_seconds) for _ in range(runs)]

@@ -61,7 +61,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     given = None if job["images"] is None else np.array(np.load(job["images"], mmap_mode="r")[: job["batch"]])
     known = set(sys.modules)
     alone_bytes = peak_from_here()
-    session = runtimes.open_model(Path(job["file"]), threads=job["threads"])
+    session = runtimes.open_model(Path(job["file"]), threads=job["threads"], runtime=job["runtime"])
     images = _ports.generated(session.inputs, job["batch"]) if given is None else given
     session.feed(session.to_native(images))
     for _ in range(RUNS):

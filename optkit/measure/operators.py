@@ -26,6 +26,7 @@ def measure_operators(
     batch: int = 1,
     seconds: float = 0.5,
     silence_seconds: float = SILENCE_SECONDS,
+    runtime: str | None = None,
 ) -> tuple[list[OperatorFigures], RuntimeFacts]:
     """Run a file with the runtime's own profile in a fresh process.
 
@@ -38,6 +39,7 @@ def measure_operators(
         batch: Images in a call.
         seconds: How long calls are profiled, after a warm-up.
         silence_seconds: When a process that says nothing is held to hang.
+        runtime: As in ``runtimes.open_model``.
 
     Returns:
         The operators and what the runtime made of the file. Where the runtime gives times (ONNX Runtime), the
@@ -58,6 +60,7 @@ def measure_operators(
         "threads": threads,
         "batch": batch,
         "seconds": seconds,
+        "runtime": runtime,
     }
     try:
         answers = list(converse(_WORKER, job, log, silence_seconds))

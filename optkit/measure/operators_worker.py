@@ -30,7 +30,13 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         if len(images) < job["batch"]:
             raise InputError(f"expected at least {job['batch']} images, found {len(images)}; give a smaller batch")
     operators, facts = runtimes.profile(
-        path, file, images, threads=job["threads"], batch=job["batch"], seconds=job["seconds"]
+        path,
+        file,
+        images,
+        threads=job["threads"],
+        batch=job["batch"],
+        seconds=job["seconds"],
+        runtime=job["runtime"],
     )
     return {"operators": msgspec.to_builtins(operators), "facts": msgspec.to_builtins(facts)}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 import optkit
-from optkit import environment, limits, readback, registry, store
+from optkit import environment, limits, readback, runtimes
 from optkit.data import DataSpec
 from optkit.data._evaluation import load_evaluation
 from optkit.data._preprocessing import declared
@@ -26,7 +25,7 @@ from optkit.measure.latency_figures import doubts, noise_floor, scaling, stoppin
 from optkit.measure.memory import measure_memory
 from optkit.measure.operators import measure_operators
 from optkit.measure.size import measure_compute, measure_size
-from optkit.pipeline import judge
+from optkit.pipeline import benchmark_files, judge
 from optkit.pipeline.progress import Schedule
 from optkit.report import recommend
 from optkit.schema import SCHEMA_VERSION, NoiseFloor, Report, Stopping, Variant
@@ -67,6 +66,7 @@ class Options(msgspec.Struct, frozen=True):
         baseline: The file that others of its format are held against; the first of each format by default.
         prefer: What the recommendation optimizes, where there are validation data.
         seed: Of the orders, of generated inputs and of the bootstrap.
+        runtime: Name of another runtime than the usual one, for the files of its format.
     """
 
     data: str | None = None
@@ -84,6 +84,7 @@ class Options(msgspec.Struct, frozen=True):
     baseline: Path | None = None
     prefer: str = "size"
     seed: int = 0
+    runtime: str | None = None
 
 
 class _Run(NamedTuple):
@@ -115,7 +116,9 @@ def benchmark(
         InputError: An option is out of range, a file is not there, or none of them can be used.
     """
     _check(options)
-    variants = _named(files, options.baseline)
+    variants, skipped = benchmark_files.runnable(
+        benchmark_files.named(files, options.baseline, options.runtime), options.runtime
+    )
     evaluation = None if options.data is None else load_evaluation(_spec(options, options.data))
     formats = list(dict.fromkeys(variant.format for variant in variants))
     schedule = Schedule(_expected_seconds(variants, options, evaluation), on_event)
@@ -155,7 +158,7 @@ def benchmark(
         noise_floor=floors,
         recommendation=judge.choose(done, answers, evaluation, options.prefer),
         pareto=recommend.pareto(done) if evaluation is not None and evaluation.validation is not None else [],
-        skipped=[],
+        skipped=skipped,
         training=[],
         variants=done,
         pictures=judge.pictures(done, evaluation),
@@ -199,72 +202,6 @@ def _check(options: Options) -> None:
         raise InputError(f"--width expects a fraction between 0 and 1, such as 0.02, found {options.width:g}")
 
 
-def _named(files: Sequence[Path], baseline: Path | None) -> list[Variant]:
-    """A record for each file, the baseline first, with a name of its own.
-
-    Raises:
-        InputError: A file is not there or of no known kind, or the baseline is not among them.
-    """
-    suffixes = [f".{registry.load('runtimes', name).FORMAT}" for name in registry.names("runtimes")]
-    paths: list[Path] = []
-    for path in files:
-        if path.suffix.lower() not in suffixes:
-            raise InputError(
-                f"expected files that end in {', '.join(suffixes)}, found {path}: {nearest(path.suffix, suffixes)}"
-            )
-        _check_there(path)
-        if not any(path.samefile(other) for other in paths):
-            paths.append(path)
-    if baseline is not None:
-        first = [path for path in paths if baseline.exists() and path.samefile(baseline)]
-        if not first:
-            raise InputError(f"--baseline expects one of the files that are measured, found {baseline}")
-        paths = [*first, *(path for path in paths if path not in first)]
-    records: list[Variant] = []
-    for path in paths:
-        runtime = registry.by_format("runtimes", registry.format_of(path))
-        records.append(
-            Variant(
-                name=_free_name(path, records),
-                format=runtime.FORMAT,
-                runtime=f"{runtime.__name__.rpartition('.')[2]} {runtime.version()}",
-                recipe=None,
-                path=path.resolve().as_posix(),
-                sha256=store.sha256_file(path),
-                status="ok",
-            )
-        )
-    return records
-
-
-def _check_there(path: Path) -> None:
-    """Refuse a path that leads to no file.
-
-    Raises:
-        InputError: What is there in its place.
-    """
-    shown = str(path) if len(str(path)) < 200 else f"{str(path)[:200]}…"
-    try:
-        path.stat()
-        found = "" if path.is_file() else "a folder" if path.is_dir() else "something that is no file"
-    except OSError as error:
-        found = error.strerror or str(error)
-    if found:
-        raise InputError(f"expected a model file at {shown}, found {found}; check the path")
-
-
-def _free_name(path: Path, records: list[Variant]) -> str:
-    """The file's name in the letters that names have; with its folder's, or a number, where it is taken."""
-    taken = {(record.name, record.format) for record in records}
-
-    def plain(text: str) -> str:
-        return re.sub(r"[^a-z0-9.+-]+", "-", text.lower()).strip("-") or "file"
-
-    names = [plain(path.stem), plain(f"{path.resolve().parent.name}-{path.stem}")]
-    names += [f"{names[0]}-{number}" for number in range(2, len(records) + 3)]
-    return next(name for name in names if (name, registry.format_of(path)) not in taken)
-
-
 class _Measured(NamedTuple):
     variants: list[Variant]
     floors: list[NoiseFloor]
@@ -290,7 +227,9 @@ def _measure_format(variants: list[Variant], run: _Run) -> _Measured:
         made, own_warnings = _figures(variant, result, run)
         warnings += own_warnings
         done.append(made)
-    done, answers = judge.with_accuracy(done, run.evaluation, run.images, run.log, run.schedule)
+    done, answers = judge.with_accuracy(
+        done, run.evaluation, run.images, run.log, run.schedule, runtime=run.options.runtime
+    )
     if not left:
         return _Measured(done, [], [], warnings, answers)
     floor = noise_floor(result)
@@ -319,6 +258,7 @@ def _latency(variants: list[Variant], run: _Run) -> LatencyResult:
         seconds_per_file=options.min_time,
         seed=options.seed,
         substitute=True,
+        opener=f"{runtimes.plugin(file_format, options.runtime).__name__}:open_model",
         silence_seconds=max(_patience(variant, options) for variant in variants),
         go_on=until_narrow(options.width, options.max_time),
         on_progress=lambda done: run.schedule.advance("measure", name, done),
@@ -346,10 +286,22 @@ def _figures(variant: Variant, result: LatencyResult, run: _Run) -> tuple[Varian
     patience = _patience(variant, options) + CALLS_WITHOUT_A_WORD * latency.p50_us / 1e6
     try:
         memory = measure_memory(
-            path, run.images.test, log=run.log, threads=threads, batch=batch, silence_seconds=patience
+            path,
+            run.images.test,
+            log=run.log,
+            threads=threads,
+            batch=batch,
+            silence_seconds=patience,
+            runtime=options.runtime,
         )
         operators, runtime_facts = measure_operators(
-            path, run.images.test, log=run.log, threads=threads, batch=batch, silence_seconds=patience
+            path,
+            run.images.test,
+            log=run.log,
+            threads=threads,
+            batch=batch,
+            silence_seconds=patience,
+            runtime=options.runtime,
         )
         # Only now: what reads the file here has read it in the process above without a crash and within its limits.
         facts = readback.read(path)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 import optkit
 from optkit import environment, readback, registry, store
 from optkit.bundle import Limits, Subject, Written, _device_files
-from optkit.errors import BudgetMissedError, InputError, OptkitError
+from optkit.errors import BudgetMissedError, EnvironmentFailedError, InputError, OptkitError, nearest
 from optkit.measure.size import measure_compute, measure_size
 from optkit.pipeline import bundle_subject
 
@@ -47,6 +48,7 @@ def bundle(
     *,
     given: Given,
     limits: Limits,
+    engine: str | None = None,
     on_step: Callable[[str], object] = lambda _: None,
 ) -> Packed:
     """Pack a run's recommended file, or a single file.
@@ -57,13 +59,16 @@ def bundle(
         out: The folder to make, which must not be there; it is complete or not there at all.
         given: What the user said about the data.
         limits: Of the device.
+        engine: What is to run the model there, one of the target's; its usual one when ``None``.
         on_step: Gets what is done next.
 
     Raises:
         InputError: The target cannot run it, or the bundle fails its own test.
         BudgetMissedError: It is beyond a limit.
+        EnvironmentFailedError: The disk is full.
     """
     plugin = registry.load("bundle", target)
+    engine = checked_engine(plugin, target, engine)
     check_out(out)
     known = (
         bundle_subject.of_run(source, plugin.FORMATS)
@@ -71,27 +76,46 @@ def bundle(
         else [bundle_subject.of_file(source, plugin.FORMATS)]
     )
     with tempfile.TemporaryDirectory(prefix="optkit-bundle-") as scratch:
-        subject, notes = _chosen(known, plugin, given=given, limits=limits, scratch=Path(scratch), on_step=on_step)
-        # Beside its place, so that renaming it is one step.
-        folder = out.absolute().with_name(f"{store.TEMPORARY_PREFIX}{os.getpid()}-{out.name}")
+        subject, notes = _chosen(
+            known, plugin, given=given, limits=limits, engine=engine, scratch=Path(scratch), on_step=on_step
+        )
         try:
-            folder.mkdir()
-            on_step("writing")
-            written: Written = plugin.write(subject, folder)
-            _write_manifest(subject, target, written, folder)
-            on_step("proving")
-            proved = plugin.prove(folder)
-            _flush(folder)
-            check_out(out)
-            folder.rename(out)
+            # Beside its place, so that renaming it is one step.
+            with store.folder_in_the_making(out) as folder:
+                on_step("writing")
+                written: Written = plugin.write(subject, folder)
+                _write_manifest(subject, target, written, folder)
+                on_step("proving")
+                proved = plugin.prove(folder)
+                _flush(folder)
+                check_out(out)
+                folder.rename(out)
         except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+                raise EnvironmentFailedError(
+                    f"cannot write {out}: {error.strerror}; nothing is there; free space, then run it again"
+                ) from error
             raise InputError(
                 f"--out expects a folder that can be made and written, found {out}: {error.strerror}; choose another"
             ) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     size = (out / written.model).stat().st_size
     return Packed(out, subject.name, subject.format, size, (*notes, *written.lines, *proved))
+
+
+def checked_engine(plugin: ModuleType, target: str, engine: str | None) -> str | None:
+    """The engine that is meant.
+
+    Raises:
+        InputError: The target has none of this name.
+    """
+    known: tuple[str, ...] = getattr(plugin, "ENGINES", ())
+    if engine is None:
+        return known[0] if known else None
+    if not known:
+        raise InputError(f"--engine is not for --target {target}, which has one way to run a model; leave it out")
+    if engine not in known:
+        raise InputError(f"--engine: {nearest(engine, [*known])}")
+    return engine
 
 
 def check_out(out: Path) -> None:
@@ -112,6 +136,7 @@ def _chosen(
     *,
     given: Given,
     limits: Limits,
+    engine: str | None,
     scratch: Path,
     on_step: Callable[[str], object],
 ) -> tuple[Subject, list[str]]:
@@ -127,6 +152,7 @@ def _chosen(
         try:
             evaluation = evaluation or bundle_subject.load(one, given)
             subject = bundle_subject.described(one, given, limits, scratch, evaluation)
+            subject = dataclasses.replace(subject, engine=engine)
             reason = plugin.refuse(subject)
             if reason is None:
                 notes = [f"{name} is not packed: {error}" for name, error in refused]
@@ -195,7 +221,9 @@ def _data(subject: Subject) -> dict[str, Any]:
 
 def _flush(folder: Path) -> None:
     """Have everything on the disk before the folder gets its name."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+    for path in (folder, *folder.rglob("*")):
+        held = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(held)
+        finally:
+            os.close(held)

@@ -24,6 +24,8 @@ _USER = re.compile(r"(?!-)[A-Za-z0-9._-]{1,64}")
 # A path of an interpreter, in letters that no shell acts on.
 _PYTHON = re.compile(r"(?!-)[A-Za-z0-9._/+-]{1,300}")
 _CONNECT_SECONDS = 10
+# A virtual environment has thousands of files, and the device may be slow.
+_CLEANING_SECONDS = 60
 # Both ends notice within so long that the other is gone.
 _ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
 # ssh itself failed; a shell's word for a command that is not there.
@@ -36,14 +38,13 @@ _CAUSES = {
     "Could not resolve hostname": "its name is not known",
     "timed out": "it does not answer",
     "No route to host": "there is no way to it",
-    "No space left": "its disk is full",
-    "Disk quota exceeded": "its disk is full",
     "Connection closed": "the connection was lost",
     "Connection reset": "the connection was lost",
     "closed by remote host": "the connection was lost",
     "Broken pipe": "the connection was lost",
     "lost connection": "the connection was lost",
 }
+_DISK_CAUSES = {"No space left": "its disk is full", "Disk quota exceeded": "its disk is full"}
 
 
 class Address(NamedTuple):
@@ -134,7 +135,7 @@ class Device:
     def __exit__(self, *_: object) -> None:
         if self._made:
             # Whatever happened, nothing is left; if the machine is gone, there is nothing to be done.
-            self._end = time.monotonic() + 2 * _CONNECT_SECONDS
+            self._end = time.monotonic() + _CLEANING_SECONDS
             try:
                 self.run("cleaning up", f"rm -rf {self.folder}")
             except DeviceLostError:
@@ -222,13 +223,15 @@ class Device:
                 "--device-time"
             ) from error
         if done.returncode not in allowed:
-            raise DeviceLostError(f"{self.where}: failed while {what}: {_reason(done)}")
+            ours = call[0] == self._scp or done.returncode == _SSH_FAILED
+            raise DeviceLostError(f"{self.where}: failed while {what}: {_reason(done, ours=ours)}")
         return done
 
 
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
+def _reason(done: subprocess.CompletedProcess[str], *, ours: bool) -> str:
+    """Why a call failed; ``ours`` where it was ssh or scp that failed, and not the program there."""
     said = " ".join(f"{done.stderr} {done.stdout}".split())
-    for words, cause in _CAUSES.items():
+    for words, cause in (_CAUSES | _DISK_CAUSES if ours else _DISK_CAUSES).items():
         if words in said:
             return cause
     if done.returncode == _NO_SUCH_COMMAND:

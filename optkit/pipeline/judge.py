@@ -120,7 +120,13 @@ def range_warnings(variant: Variant, facts: ModelFacts, evaluation: Evaluation |
 
 
 def with_accuracy(
-    variants: list[Variant], evaluation: Evaluation | None, images: Images, log: Path, schedule: Schedule
+    variants: list[Variant],
+    evaluation: Evaluation | None,
+    images: Images,
+    log: Path,
+    schedule: Schedule,
+    *,
+    runtime: str | None = None,
 ) -> tuple[list[Variant], Answers]:
     """The files of one format with their accuracy, or errors, against their baseline's; one without answers has failed.
 
@@ -134,7 +140,7 @@ def with_accuracy(
     for position, variant in enumerate(variants, start=1):
         if variant.status == "ok":
             try:
-                answers[variant.path] = _answers(variant, evaluation, images, log)
+                answers[variant.path] = _answers(variant, evaluation, images, log, runtime)
                 done.append(variant)
             except InputError as error:
                 done.append(msgspec.structs.replace(variant, status="failed", failures=[str(error)]))
@@ -212,7 +218,9 @@ def task_of(labels: np.ndarray, outputs: np.ndarray) -> Task:
     return Task("binary", "logits" if leaves else "probabilities", 1)
 
 
-def _answers(variant: Variant, evaluation: Evaluation, images: Images, log: Path) -> dict[str, np.ndarray]:
+def _answers(
+    variant: Variant, evaluation: Evaluation, images: Images, log: Path, runtime: str | None
+) -> dict[str, np.ndarray]:
     """Answers to the test images and, where there are labels, to the validation images.
 
     Raises:
@@ -224,7 +232,7 @@ def _answers(variant: Variant, evaluation: Evaluation, images: Images, log: Path
     for name, part, npy in parts:
         if part is None or npy is None or part.labels is None:
             continue
-        found[name], outputs = fresh_answers(Path(variant.path), npy, log=log)
+        found[name], outputs = fresh_answers(Path(variant.path), npy, log=log, runtime=runtime)
         if outputs == 1:
             # The test part decides, as it is always there.
             task = task_of(part.labels, found[name]) if task is None else task

@@ -22,6 +22,7 @@ from optkit.report import json_file
 from optkit.report.plausible import check_plausible
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Sequence
 
     from optkit.pipeline.bundle_subject import Given
@@ -31,6 +32,10 @@ _REPORT = "report.json"
 # A failed check is a result: its report says so.
 _CHECK_FAILED = 1
 _DEFAULT_PYTHON = "python3"
+# Exit codes of a program there; 255 is ssh's own word.
+_ANY = tuple(range(255))
+# Nothing is compiled there: that would take hours, and fail for want of a compiler.
+_INSTALL = "-m pip install --quiet --no-input --disable-pip-version-check --retries 2 --only-binary :all:"
 # What the pinned numpy needs.
 _LEAST_PYTHON = (3, 11)
 
@@ -156,11 +161,27 @@ def _environment(device: Device, count: int) -> str:
         DeviceLostError: It cannot be made.
     """
     place = f"{device.folder}/venv"
-    device.run("making a virtual environment", f"{_DEFAULT_PYTHON} -m venv {place}")
-    for number in range(count):
-        needed = f"{device.folder}/bundles/{number}/requirements.txt"
-        device.run("installing packages", f"{place}/bin/python -m pip install --quiet -r {needed}")
+    made = device.run("making a virtual environment", f"{_DEFAULT_PYTHON} -m venv {place}", allowed=_ANY)
+    if made.returncode:
+        raise DeviceLostError(
+            f"{device.where}: its {_DEFAULT_PYTHON} makes no virtual environment ({_last_words(made)}); install its "
+            "module venv (Debian: python3-venv), or give --python with one that has the runtime"
+        )
+    needed = " ".join(f"-r {device.folder}/bundles/{number}/requirements.txt" for number in range(count))
+    done = device.run("installing packages", f"{place}/bin/python {_INSTALL} {needed}", allowed=_ANY)
+    if done.returncode:
+        raise DeviceLostError(
+            f"{device.where}: its pip cannot install the packages ({_last_words(done)}): it needs a way to the package "
+            "index, and ready-made packages for its processor and Python; or give --python with them"
+        )
     return f"{place}/bin/python"
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """What a program said in the end, in one line."""
+    lines = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+    lines = [line for line in lines if line.startswith("ERROR")] or lines
+    return " ".join(lines[-1].split())[:200] if lines else f"exit code {done.returncode}"
 
 
 def _tested(device: Device, number: int, python: str, wish: Wish, file: Path) -> Report:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".tflite", ".onnx")
 _WORKER = "optkit.pipeline.slim_worker"
+# Flatbuffers and protobuf messages are smaller: what a larger file holds lies beside them, and cannot be slimmed.
+_MOST_BYTES = 1 << 31
 
 
 class Proven(NamedTuple):
@@ -63,6 +65,11 @@ def slim(
         PartialError: The copy answers otherwise; nothing was written.
     """
     file_format = model_file.kind(path, suffixes=SUFFIXES, folder=False)
+    if path.stat().st_size >= _MOST_BYTES:
+        raise InputError(
+            f"expected a file of less than 2 GiB, found {path} with {path.stat().st_size:,} bytes; such a file keeps "
+            "weights where slim cannot follow them: leave it as it is"
+        )
     _check_out(path, out)
     if merge and write_data is None:
         raise InputError("--merge-scales is decided on validation data; give --data")
@@ -70,7 +77,7 @@ def slim(
         folder = Path(scratch)
         # What is read, run and compared is one state of the file.
         before, after = folder / f"before.{file_format}", folder / f"after.{file_format}"
-        before.write_bytes(path.read_bytes())
+        shutil.copyfile(path, before)
         data = None
         if write_data is not None:
             on_step("reading the data")
@@ -197,10 +204,11 @@ def _check_out(path: Path, out: Path) -> None:
     """
     if registry.format_of(out) != registry.format_of(path):
         raise InputError(f"--out expects a file that ends in {path.suffix.lower()}, as {path} does, found {out}")
+    # First, for a name that is too long raises in what follows.
+    store.check_can_write(out, "--out")
     # Links of both kinds lead to the same file.
     if out.exists() and out.samefile(path):
         raise InputError(f"--out expects another file than the input, found {out}, which is {path}; choose another")
-    store.check_can_write(out, "--out")
 
 
 def _merge(before: Path, after: Path, keep: Sequence[str], data: Data, *, name: Path) -> Merge:

@@ -80,7 +80,7 @@ def rows(found: Bytes) -> list[tuple[str, str]]:
     """The table of bytes: what, and how many."""
 
     def shown(number: int | None) -> str:
-        return "no compiler" if number is None else f"{number:,}"
+        return "not counted" if number is None else f"{number:,}"
 
     return [
         ("code", shown(found.code_bytes)),
@@ -134,7 +134,9 @@ gives it.
 
 ## Memory plan
 
-Stages, in the order in which they run; operators in one stage run row by row:
+![The arena over the stages](memory.svg)
+
+Stages, in the order in which they run; operators (with their place in the file) in one stage run row by row:
 
 {stages}
 

@@ -297,7 +297,8 @@ def _not_made(console: Console, report: Report) -> None:
     for one in report.skipped:
         files.setdefault(one.reason, []).append(wording.file_name(one.name, one.format))
     for reason, names in files.items():
-        console.print(f"[yellow]not made:[/yellow] {escape(wording.listed(names))}: {escape(reason)}")
+        label = "" if reason.startswith("not measured") else "[yellow]not made:[/yellow] "
+        console.print(f"{label}{escape(wording.listed(names))}: {escape(reason)}")
 
 
 def _choice(console: Console, report: Report) -> None:

@@ -12,6 +12,11 @@ images float32 [n, …], of which ``batch`` are in a call, or ``None`` for gener
 ``weight_bytes`` of all operators together are those of the file. It raises ``InputError`` where the file cannot be
 opened, fed or run.
 
+One that stands beside the usual one of its format, and is taken only where it is named (``--runtime``), defines::
+
+    BESIDE = True
+    missing() -> why nothing can be measured with it on this machine, or None
+
 Two files are held against each other bit by bit (``optkit slim``) where a plug-in also defines::
 
     KERNELS: names of the ways in which it can run a file, the usual one first
@@ -28,6 +33,7 @@ from optkit.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from types import ModuleType
 
     import numpy as np
 
@@ -76,19 +82,43 @@ class RawSession(Protocol):
         """
 
 
-def open_model(path: Path, *, threads: int = 1) -> Session:
+def plugin(file_format: str, name: str | None = None) -> ModuleType:
+    """The runtime of a format: the usual one, or the one of that name where it is for this format.
+
+    Raises:
+        InputError: There is none.
+    """
+    if name is not None:
+        named = registry.load("runtimes", name)
+        if file_format == named.FORMAT:
+            return named
+    return registry.by_format("runtimes", file_format)
+
+
+def open_model(path: Path, *, threads: int = 1, runtime: str | None = None) -> Session:
     """Open a ``.tflite`` or ``.onnx`` file in its runtime, batch 1.
+
+    Args:
+        path: The file.
+        threads: Of the runtime.
+        runtime: Name of another than the usual one, for files of its format.
 
     Raises:
         InputError: The file cannot be opened, with the runtime's own reason.
     """
-    runtime = registry.by_format("runtimes", registry.format_of(path))
-    session: Session = runtime.open_model(path, threads=threads)
+    session: Session = plugin(registry.format_of(path), runtime).open_model(path, threads=threads)
     return session
 
 
 def profile(
-    path: Path, file: ModelFacts, images: np.ndarray | None, *, threads: int = 1, batch: int = 1, seconds: float = 0.5
+    path: Path,
+    file: ModelFacts,
+    images: np.ndarray | None,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    seconds: float = 0.5,
+    runtime: str | None = None,
 ) -> tuple[list[OperatorFigures], RuntimeFacts]:
     """What the runtime makes of a file and how long its operators take, see above.
 
@@ -100,11 +130,11 @@ def profile(
     from optkit.runtimes import _operators
     from optkit.schema import RuntimeFacts
 
-    runtime = registry.by_format("runtimes", file.format)
-    if not hasattr(runtime, "profile"):
-        runtime.open_model(path, threads=threads)
+    chosen = plugin(file.format, runtime)
+    if not hasattr(chosen, "profile"):
+        chosen.open_model(path, threads=threads)
         return _operators.listed(file), RuntimeFacts(None, "the runtime's own", len(file.operators))
-    found: tuple[list[OperatorFigures], RuntimeFacts] = runtime.profile(
+    found: tuple[list[OperatorFigures], RuntimeFacts] = chosen.profile(
         path, file, images, threads=threads, batch=batch, seconds=seconds
     )
     return found

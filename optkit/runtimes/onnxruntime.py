@@ -75,10 +75,14 @@ _MOST_EVENTS = 50_000
 
 
 def version() -> str:
-    """Version of the installed package."""
+    """Version of the installed package, which has other names where it has further providers."""
+    from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
-    return installed("onnxruntime")
+    try:
+        return installed("onnxruntime")
+    except PackageNotFoundError:
+        return installed("onnxruntime-gpu")
 
 
 def open_model(path: Path, *, threads: int = 1) -> OnnxRuntimeSession:
@@ -91,7 +95,7 @@ def open_model(path: Path, *, threads: int = 1) -> OnnxRuntimeSession:
     Raises:
         InputError: The file cannot be opened, with ONNX Runtime's reason.
     """
-    return _wrapped(_opened(path, _options(threads)), path)
+    return wrapped(native_session(path, session_options(threads)), path)
 
 
 def open_raw(path: Path, kernels: str) -> OnnxRuntimeRawSession:
@@ -102,10 +106,10 @@ def open_raw(path: Path, kernels: str) -> OnnxRuntimeRawSession:
     """
     import onnxruntime
 
-    options = _options(1)
+    options = session_options(1)
     if kernels != KERNELS[0]:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return OnnxRuntimeRawSession(_opened(path, options), path)
+    return OnnxRuntimeRawSession(native_session(path, options), path)
 
 
 def profile(
@@ -114,11 +118,11 @@ def profile(
     """Times of the nodes that run, from ONNX Runtime's profile. See :mod:`optkit.runtimes`."""
     with tempfile.TemporaryDirectory() as folder:
         became = _optimized(path, threads, Path(folder))
-        options = _options(threads)
+        options = session_options(threads)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        native_session = _opened(path, options)
-        session = _wrapped(native_session, path)
+        opened = native_session(path, options)
+        session = wrapped(opened, path)
         pictures = _ports.generated(session.inputs, batch) if images is None else images[:batch]
         session.feed(session.to_native(pictures))
         for _ in range(_WARM_UP_RUNS):
@@ -128,7 +132,7 @@ def profile(
         while runs < _LEAST_RUNS or (runs < most and time.perf_counter() < end):
             session.invoke()
             runs += 1
-        trace = json.loads(Path(native_session.end_profiling()).read_text(encoding="utf-8"))
+        trace = json.loads(Path(opened.end_profiling()).read_text(encoding="utf-8"))
     nodes = _onnx_nodes.with_tensors(_onnx_nodes.times(trace, _WARM_UP_RUNS), became)
     facts = RuntimeFacts(
         least_version=least_version(path, file),
@@ -164,7 +168,7 @@ def least_version(path: Path, file: ModelFacts) -> str | None:
     return None
 
 
-def _options(threads: int) -> Any:
+def session_options(threads: int) -> Any:
     """The session options of everything that is opened here."""
     import onnxruntime
 
@@ -177,11 +181,22 @@ def _options(threads: int) -> Any:
     return options
 
 
-def _opened(path: Path, options: Any) -> Any:
+def native_session(path: Path, wanted: Any, providers: Sequence[Any] = (_PROVIDER,)) -> Any:
+    """ONNX Runtime's own session.
+
+    Args:
+        path: The file.
+        wanted: Of ``session_options``.
+        providers: That may run nodes, the first one that can runs each.
+
+    Raises:
+        InputError: It cannot be opened, with ONNX Runtime's reason.
+    """
     import onnxruntime
 
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDER])
+        # Without the fallback it would open the file on the CPU where a provider does not start, and say so to nobody.
+        return onnxruntime.InferenceSession(str(path), wanted, providers=list(providers), enable_fallback=0)
     except Exception as error:
         # ONNX Runtime's errors share no base but this one.
         reason = " ".join(str(error).split())
@@ -195,11 +210,11 @@ def _optimized(path: Path, threads: int, folder: Path) -> Any:
     """
     import onnx
 
-    options = _options(threads)
+    options = session_options(threads)
     options.optimized_model_filepath = str(folder / "optimized.onnx")
     # Beside the graph, since one message holds no more than 2 GiB.
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "tensors")
-    _opened(path, options)
+    native_session(path, options)
     return onnx.load(folder / "optimized.onnx", load_external_data=False).graph
 
 
@@ -213,7 +228,12 @@ def optimized_nodes(path: Path) -> list[tuple[str, str]]:
         return [(node.op_type, node.name) for node in _optimized(path, 1, Path(folder)).node]
 
 
-def _wrapped(session: Any, path: Path) -> OnnxRuntimeSession:
+def wrapped(session: Any, path: Path) -> OnnxRuntimeSession:
+    """A session of ONNX Runtime's as one of ours.
+
+    Raises:
+        InputError: It has several outputs, or takes or gives what are no numbers.
+    """
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if not inputs or len(outputs) != 1:
         raise InputError(f"expected a model with one output; {path} has {len(outputs)}, and {len(inputs)} inputs")

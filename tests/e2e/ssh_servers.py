@@ -53,6 +53,7 @@ class Servers:
         *,
         before: str = "",
         python: str = f'exec {sys.executable} -B "$@"',
+        named: str = PYTHON,
         known: str = "host",
         home: Path | None = None,
     ) -> str:
@@ -61,6 +62,7 @@ class Servers:
         Args:
             before: Shell lines that run before each command.
             python: A shell line that is the interpreter; empty where it has none.
+            named: What the interpreter is called.
             known: Whose key is noted as the device's: ``host``, its own, or ``other``.
             home: Its login folder; one of its own when ``None``.
 
@@ -73,7 +75,7 @@ class Servers:
         programs = self.folder / f"programs-{number}"
         programs.mkdir()
         if python:
-            self._program(programs / PYTHON, f"{python}\n")
+            self._program(programs / named, f"{python}\n")
         entry = self.folder / f"entry-{number}"
         lines = [f"cd {place}", f"PATH={programs}:$PATH", before, 'exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"']
         self._program(entry, "\n".join(lines) + "\n")

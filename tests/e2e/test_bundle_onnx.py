@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +18,13 @@ import pytest
 from browser import CHROMIUM, Browser
 from conftest import Result, optkit
 
-from optkit.bundle import _symmetric, android
+from optkit.bundle import _half, _symmetric, android
+from optkit.data import DataSpec
+from optkit.data._evaluation import load_evaluation
 from optkit.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 INT8 = "prune+cluster+qat+int8"
 
@@ -70,6 +72,9 @@ def test_tensorrt_gets_zero_points_of_0(artifacts: Path, tmp_path: Path) -> None
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["changed_answers"] <= 300
     assert manifest["measured_on_gpu"] is None
+    # The run has no float16 file of its own: it is made from the float32 one, and answers alike.
+    assert not _half.faults((out / "fp16.onnx").read_bytes())
+    assert manifest["fp16_changed_answers"] <= 20
     assert "trtexec --onnx=int8.onnx --int8" in (out / "README.md").read_text(encoding="utf-8")
     refused = bundle(artifacts / "fp32.onnx", "nvidia", tmp_path / "no")
     assert refused.returncode == 2
@@ -84,7 +89,8 @@ def test_android_assets_answer_as_before(artifacts: Path, tmp_path: Path) -> Non
     assert b"TFLITE_METADATA" in (out / "assets" / "model.tflite").read_bytes()
     sample = (out / "kotlin" / "Classifier.kt").read_text(encoding="utf-8")
     assert "INPUT_VALUES = 784" in sample
-    assert "output.get(value) == outputs.get" in sample
+    # Integers as well: kernels of another processor round otherwise.
+    assert "LIMIT = 2f" in sample
     script = subprocess.run(["sh", "-n", str(out / "benchmark.sh")], capture_output=True, text=True, check=False)
     assert script.returncode == 0, script.stderr
     outputs = out / "assets" / "test_outputs.bin"
@@ -93,6 +99,26 @@ def test_android_assets_answer_as_before(artifacts: Path, tmp_path: Path) -> Non
     content.tofile(outputs)
     with pytest.raises(InputError, match="answers otherwise"):
         android.prove(out)
+
+
+@pytest.mark.skipif(None in {shutil.which("kotlinc"), shutil.which("javac")}, reason="Kotlin is not installed")
+@pytest.mark.parametrize("name", [INT8, "fp32"])
+def test_the_sample_for_android_compiles_and_feeds_the_same_bytes(artifacts: Path, tmp_path: Path, name: str) -> None:
+    out, classes, stand_ins = tmp_path / "android", tmp_path / "classes", Path(__file__).with_name("android_stand_ins")
+    assert bundle(artifacts / f"{name}.tflite", "android", out).returncode == 0
+    sources = [str(path) for path in stand_ins.rglob("*.java")]
+    subprocess.run(["javac", "-d", str(classes), *sources], check=True)
+    kotlin = [str(out / "kotlin" / "Classifier.kt"), str(stand_ins / "Main.kt")]
+    jar = tmp_path / "sample.jar"
+    options = ["-Werror", "-include-runtime", "-cp", str(classes), "-d", str(jar)]
+    subprocess.run(["kotlinc", *options, *kotlin], check=True)
+    images = load_evaluation(DataSpec("mnist")).test.images
+    images[np.linspace(0, len(images) - 1, 100).astype(int)].tofile(tmp_path / "raw.bin")
+    command = ["java", "-cp", f"{jar}:{classes}", "MainKt", str(out / "assets"), str(tmp_path / "raw.bin")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    fed, right, wrong = done.stdout.splitlines()
+    assert fed.startswith("0 of ")
+    assert (right, wrong) == ("100 alike", "99 alike")
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +177,11 @@ def test_the_page_tests_itself_and_classifies_a_drawing(served: tuple[Path, str]
             assert time.monotonic() < end
             time.sleep(0.1)
         assert answer == "1"
+        first, lines = (
+            "document.querySelector('#bars .first').textContent",
+            "document.querySelectorAll('#bars li').length",
+        )
+        assert (browser.run(first)[0], browser.run(lines)) == ("1", 10)
 
 
 def test_the_page_sees_other_answers(served: tuple[Path, str], tmp_path: Path) -> None:

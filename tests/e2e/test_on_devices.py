@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +109,35 @@ def test_a_device_that_drops_out_is_named_with_the_reason(seen: dict[str, Seen],
     assert words in seen[name].failure
     assert str(seen[name].where) in seen[name].failure
     assert "\n" not in seen[name].failure
+
+
+# The packages are there, and pip finds that nothing is to be fetched; what is made there is a real environment.
+HAS_PACKAGES = f"export PYTHONPATH={sysconfig.get_path('purelib')}"
+NO_NETWORK = "export PIP_INDEX_URL=http://127.0.0.1:9/ PIP_RETRIES=0 PIP_TIMEOUT=1"
+NO_VENV = f"""case "$*" in *venv*) echo "$0: No module named venv" >&2; exit 1 ;; esac; exec {sys.executable} "$@\""""
+
+
+def test_a_virtual_environment_is_made_there_and_what_hinders_it_is_named(
+    servers: Servers, small_run: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, result = small_run
+    assert result.returncode == 0, result.stderr
+    monkeypatch.setenv("PATH", f"{servers.path}{os.pathsep}{os.environ['PATH']}")
+    python = f'exec {sys.executable} "$@"'
+    devices = [
+        servers.start(named="python3", python=python, before=HAS_PACKAGES),
+        servers.start(named="python3", python=python, before=NO_NETWORK),
+        servers.start(named="python3", python=NO_VENV),
+    ]
+    wish = Wish(None, seconds=300.0, max_time=1.0)
+    good, offline, bare = measure([run / "artifacts" / FILE], addresses(devices), given=Given(), wish=wish)
+    assert good.report is not None, good.failure
+    assert [variant.status for variant in good.report.variants] == ["ok"]
+    assert "its pip cannot install the packages (ERROR: " in offline.failure
+    assert "it needs a way to the package index" in offline.failure
+    assert "its python3 makes no virtual environment" in bare.failure
+    assert "No module named venv); install its module venv (Debian: python3-venv)" in bare.failure
+    assert [left for home in servers.folder.glob("home-*") for left in home.glob("optkit-*")] == []
 
 
 def test_a_device_has_its_time(

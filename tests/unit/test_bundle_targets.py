@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import model_files
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from optkit import registry
 from optkit.bundle import Limits, Subject, _c_files, _metadata, _tflm_operators, mcu
-from optkit.errors import BudgetMissedError
+from optkit.errors import BudgetMissedError, InputError
+from optkit.pipeline import bundle_subject
 from optkit.problem import Preprocessing, Task
 from optkit.readback import ModelFacts, Operator, Port
 from optkit.schema import DataFacts
@@ -53,6 +57,22 @@ def test_a_target_takes_known_formats_and_refuses_a_file_beyond_the_flash(name: 
     small = subject(operator("CONV_2D"), flash=4999, file_format=module.FORMATS[0])
     with pytest.raises(BudgetMissedError, match=r"5,000 bytes, 1 more than --flash 4,999"):
         module.refuse(small)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "words"),
+    [(("a", "b"), ("y",), "has 'a', 'b', which a bundle cannot feed"), (("a",), ("y", "z"), "one output; .* has 2")],
+)
+def test_several_inputs_or_outputs_are_refused(
+    tmp_path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], words: str
+) -> None:
+    nodes = [helper.make_node("Sum", list(inputs), ["s"])]
+    nodes += [helper.make_node("Relu", ["s"], [name]) for name in outputs]
+    ports = [{name: [-1, 4] for name in names} for names in (inputs, outputs)]
+    path = tmp_path / "net.onnx"
+    onnx.save(model_files.onnx_model(nodes, {}, *ports), path)
+    with pytest.raises(InputError, match=words):
+        bundle_subject.answers(path, np.zeros((2, 4), np.float32), Preprocessing(), tmp_path)
 
 
 def test_operators_that_a_microcontroller_lacks_are_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ FILES = {
     "Makefile",
     "compile.json",
     "main.c",
+    "memory.svg",
     "model.c",
     "model.h",
     "model.tflite",
@@ -151,7 +153,7 @@ def _uncovered(path: Path) -> None:
     build, given = start()
     last = convolution(build, given)
     made = build.tensor(build.shape(last), scales=[0.02], zeros=[0])
-    path.write_bytes(build.finish([given], [build.operator(OPERATORS.GELU, [last], made, schema.GeluOptionsT(), 2)]))
+    path.write_bytes(build.finish([given], [build.operator(OPERATORS.FLOOR, [last], made)]))
 
 
 def _version(path: Path) -> None:
@@ -190,7 +192,7 @@ BAD = {
     "a float file": (_float, "RELU (operator 0) computes in float32"),
     "a dynamic-range file": (_dynamic_range, "dynamic-range file: FULLY_CONNECTED (operator 0)"),
     "a dynamic shape": (_dynamic_shape, "has the shape [1, -1, 12, 1]"),
-    "an operator that is not covered": (_uncovered, "no code can be generated for GELU (operator 1)"),
+    "an operator that is not covered": (_uncovered, "no code can be generated for FLOOR (operator 1)"),
     "a version that is not covered": (_version, "CONV_2D (operator 0) is of version 99; covered are versions 1 to 8"),
     "an activation that is not covered": (_activation, "CONV_2D (operator 0) has the activation TANH in it"),
     "a truncated file": (_truncated, "damaged TFLite file"),
@@ -312,7 +314,8 @@ def test_without_a_compiler_it_says_so(
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from optkit.pipeline.compile import Options, compile_file
+    from optkit.bundle._c_folder import Options
+    from optkit.pipeline.compile import compile_file
 
     folder = tmp_path_factory.mktemp("built")
     compile_file(small(folder / "small.tflite"), folder / "out", Options(prefer="ram", caller_arena=True))
@@ -366,3 +369,32 @@ def test_random_networks_are_files_that_a_reader_takes() -> None:
     content, used = tflite_networks.network(np.random.default_rng(0), ["conv_2d", "relu"])
     tflite_schema.check_identifier(content, "it")
     assert used
+
+
+def test_what_a_killed_run_left_is_taken_away_and_a_running_one_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for name in (f".optkit-tmp-compile-{ended.pid}-x", f".optkit-tmp-compile-{os.getpid()}-y", ".optkit-tmp-compile-z"):
+        (tmp_path / name / "made").mkdir(parents=True)
+    path = small(tmp_path / "small.tflite")
+    assert run("compile", path, "--out", tmp_path / "out", monkeypatch=monkeypatch, capsys=capsys)[0] == 0
+    left = {one.name for one in tmp_path.iterdir()} - {"small.tflite", "out"}
+    assert left == {f".optkit-tmp-compile-{os.getpid()}-y", ".optkit-tmp-compile-z"}
+
+
+@needs_compiler
+def test_odd_folder_names_change_no_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = small(tmp_path / "small.tflite")
+    counted = []
+    for name in ("plain", 'it\'s "odd" $x; a'):
+        out = tmp_path / name / "out put"
+        assert run("compile", path, "--out", out, monkeypatch=monkeypatch, capsys=capsys)[0] == 0
+        counted.append(json.loads((out / "compile.json").read_text())["bytes"])
+        done = subprocess.run(["make", "-C", str(out), "test"], capture_output=True, text=True, check=False)
+        assert "8 of 8 answers are right" in done.stdout, done.stderr
+    assert counted[0] == counted[1]
+    assert counted[0]["stack_bytes"] > 100

@@ -148,7 +148,13 @@ def test_the_input_is_never_written_to(
             code, _, error = run("slim", given, "--out", out, monkeypatch=monkeypatch, capsys=capsys)
             assert (code, error.count("\n")) == (2, 1), out
             assert "another file than the input" in error
+    new = tmp_path / "new.tflite"
+    for out in (path, soft, hard, new):
+        code, _, error = run("slim", path, "--out", new, "--json", out, monkeypatch=monkeypatch, capsys=capsys)
+        assert (code, error.count("\n")) == (2, 1), out
+        assert error.startswith("Error: --json expects ")
     assert path.read_bytes() == before
+    assert not new.exists()
 
 
 def test_what_cannot_be_used_is_refused_in_one_line(
@@ -167,6 +173,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(
         (tmp_path / "missing.tflite", "--out", new),
         (path, "--out", tmp_path / "new.onnx"),
         (path, "--out", tmp_path / "nowhere" / "new.tflite"),
+        (path, "--out", tmp_path / f"new.{'a' * 300}.tflite"),
         (path, "--out", new, "--keep", "everything"),
         (path, "--out", new, "--merge-scales"),
         (path, "--out", new, "--scale", "1/255"),
@@ -177,6 +184,14 @@ def test_what_cannot_be_used_is_refused_in_one_line(
         assert (code, output, error.count("\n")) == (2, "", 1), (arguments, error)
         assert "Traceback" not in error
     assert not list(tmp_path.glob("new.*"))
+
+
+def test_a_file_too_large_for_its_format_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.tflite"
+    path.touch()
+    os.truncate(path, 1 << 31)
+    with pytest.raises(InputError, match=r"expected a file of less than 2 GiB, found .* with 2,147,483,648 bytes"):
+        slim(path, tmp_path / "new.tflite")
 
 
 def test_merged_scales_are_decided_on_validation_data(tmp_path: Path) -> None:

@@ -170,3 +170,29 @@ def test_a_file_that_is_read_and_a_device_are_not_written_over(tmp_path: Path) -
     store.check_can_write(other, "--json", (model,))
     other.write_text("{}")
     store.check_can_write(other, "--json", (model,))
+
+
+def test_a_folder_in_the_making_is_cleared_once_its_process_is_dead(tmp_path: Path) -> None:
+    out = tmp_path / "a [b] c"
+    filling = (
+        "import sys, time; from pathlib import Path; from optkit import store\n"
+        "with store.folder_in_the_making(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_text('x'); print(folder, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", filling, str(out)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        theirs = Path(process.stdout.readline().strip())
+        with store.folder_in_the_making(out) as ours:
+            # Somebody fills it: it is let alone, and so are those for another name.
+            assert (theirs / "half").is_file()
+            process.kill()
+            process.wait()
+        other = theirs.with_name(f"{theirs.name}d")
+        other.mkdir()
+        assert not ours.exists()
+        assert theirs.is_dir()
+        with store.folder_in_the_making(out) as ours:
+            assert not theirs.exists()
+            assert other.is_dir()
+            ours.rename(out)
+    assert sorted(one.name for one in tmp_path.iterdir()) == [other.name, out.name]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from tflite_builder import OPERATORS, TYPES, Builder
+from tflite_moves import Moves
 
 _SAME, _VALID = 0, 1
 # NONE, RELU, RELU_N1_TO_1, RELU6.
@@ -15,7 +16,7 @@ _ACTIVATIONS = (0, 1, 2, 3)
 _MOST_MACS = 40_000
 
 
-class Network:
+class Network(Moves):
     """A random network; ``grow`` adds one operator of a kind, or says that it does not fit."""
 
     def __init__(self, random: np.random.Generator) -> None:

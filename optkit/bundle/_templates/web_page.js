@@ -40,6 +40,32 @@ function largest(values) {
   return values.reduce((best, value, at) => (value > values[best] ? at : best), 0);
 }
 
+// Shares of the classes: outputs as they are, or softmax of logits.
+function shares(values, task) {
+  if (task.outputs !== "logits") return Array.from(values);
+  const most = Math.max(...values);
+  const powers = Array.from(values, (value) => Math.exp(value - most));
+  const total = powers.reduce((sum, value) => sum + value, 0);
+  return powers.map((value) => value / total);
+}
+
+// One line for each class; without values, empty ones.
+function showShares(labels, values) {
+  const best = values === null ? -1 : largest(values);
+  const lines = labels.map((label, at) => {
+    const share = values === null ? 0 : Math.min(1, Math.max(0, values[at]));
+    const line = document.createElement("li");
+    const [name, bar, number] = ["span", "div", "span"].map((kind) => line.appendChild(document.createElement(kind)));
+    bar.className = "bar";
+    bar.appendChild(document.createElement("i")).style.width = `${100 * share}%`;
+    name.textContent = label;
+    number.textContent = values === null ? "" : `${(100 * share).toFixed(1)} %`;
+    if (at === best) line.className = "first";
+    return line;
+  });
+  document.getElementById("bars").replaceChildren(...lines);
+}
+
 async function selfTest(model) {
   const { settings } = model;
   const raw = new Float32Array(await (await fetched("test/raw.bin")).arrayBuffer());
@@ -114,34 +140,48 @@ function draws(model) {
     pen.fillStyle = "#000";
     pen.fillRect(0, 0, sheet.width, sheet.height);
     answer.textContent = "–";
+    showShares(model.settings.labels, null);
+    asked++;
   };
   let last = null;
+  // An answer that comes after the next stroke, or after the sheet was cleared, is not shown.
+  let asked = 0;
+  const stroke = (from, to) => {
+    Object.assign(pen, { strokeStyle: "#fff", lineWidth: 20, lineCap: "round", lineJoin: "round" });
+    pen.beginPath();
+    pen.moveTo(...from);
+    pen.lineTo(...to);
+    pen.stroke();
+  };
   const point = (event) => {
     const box = sheet.getBoundingClientRect();
     return [((event.clientX - box.left) * sheet.width) / box.width, ((event.clientY - box.top) * sheet.height) / box.height];
   };
   sheet.addEventListener("pointerdown", (event) => {
+    if (!event.isPrimary || event.button !== 0) return;
     last = point(event);
+    stroke(last, last);
     sheet.setPointerCapture(event.pointerId);
   });
   sheet.addEventListener("pointermove", (event) => {
-    if (last === null) return;
+    if (last === null || !event.isPrimary) return;
     const now = point(event);
-    Object.assign(pen, { strokeStyle: "#fff", lineWidth: 20, lineCap: "round", lineJoin: "round" });
-    pen.beginPath();
-    pen.moveTo(...last);
-    pen.lineTo(...now);
-    pen.stroke();
+    stroke(last, now);
     last = now;
   });
-  sheet.addEventListener("pointerup", async () => {
+  const done = async (event) => {
+    if (last === null || !event.isPrimary) return;
     last = null;
     const raw = digit(sheet);
     if (raw === null) return;
-    const found = await outputs(model, raw);
-    const best = largest(found);
-    answer.textContent = model.settings.labels[best] ?? String(best);
-  });
+    const number = ++asked;
+    const found = shares(await outputs(model, raw), model.settings.task);
+    if (number !== asked) return;
+    answer.textContent = model.settings.labels[largest(found)] ?? String(largest(found));
+    showShares(model.settings.labels, found);
+  };
+  sheet.addEventListener("pointerup", done);
+  sheet.addEventListener("pointercancel", done);
   document.getElementById("clear").addEventListener("click", clear);
   clear();
   document.getElementById("drawing").hidden = false;
@@ -151,18 +191,20 @@ async function main() {
   const outcome = document.getElementById("outcome");
   try {
     const settings = await (await fetched("settings.json")).json();
-    document.getElementById("name").textContent = settings.name;
+    document.getElementById("name").textContent = `${settings.name}, trained on ${settings.trained_on}`;
     document.title = settings.name;
     const content = await (await fetched("model.onnx")).arrayBuffer();
     const session = await ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
     const model = { session, settings };
     if (settings.draws) draws(model);
     const found = await selfTest(model);
+    outcome.className = found.passed ? "passed" : "failed";
     outcome.textContent =
       `${found.passed ? "PASSED" : "FAILED"}: ${settings.examples} examples, ${found.differing} answered otherwise; ` +
       `largest difference ${found.worst.toExponential(1)}, limit ${found.limit.toExponential(1)}; ` +
       `${found.milliseconds.toFixed(2)} ms each`;
   } catch (error) {
+    outcome.className = "failed";
     outcome.textContent = `FAILED: ${error.message}`;
   }
 }
