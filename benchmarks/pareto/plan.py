@@ -95,13 +95,13 @@ class Net(Struct, frozen=True):
     columns: tuple[Column, ...]
 
 
-def _tiny(*channels: int) -> tuple[str, ...]:
-    return network(*channels).layers
+def _tiny(*channels: int, kernel: int = 5) -> tuple[str, ...]:
+    return network(*channels, kernel=kernel).layers
 
 
 NETS = {
     "2k": Net(_tiny(5, 7, 8, 10), 60, 6e-3, ("int8",)),
-    "4k": Net(_tiny(6, 8, 13, 16), 60, 6e-3, ("int8", "int4")),
+    "4k": Net(_tiny(6, 10, 12, 16, kernel=4), 60, 6e-3, ("int8", "int4")),
     "6k": Net(_tiny(7, 13, 16, 17), 60, 6e-3, ("int8",)),
     "8k": Net(_tiny(8, 15, 18, 21), 60, 6e-3, ("int8", "int4")),
     "10k": Net(_tiny(8, 16, 20, 26), 60, 6e-3, ("int8",)),
