@@ -95,13 +95,13 @@ class Net(Struct, frozen=True):
     columns: tuple[Column, ...]
 
 
-def _tiny(*channels: int) -> tuple[str, ...]:
-    return network(*channels).layers
+def _tiny(*channels: int, kernel: int = 5) -> tuple[str, ...]:
+    return network(*channels, kernel=kernel).layers
 
 
 NETS = {
     "2k": Net(_tiny(5, 7, 8, 10), 60, 6e-3, ("int8",)),
-    "4k": Net(_tiny(6, 10, 12, 15), 60, 6e-3, ("int8", "int4")),
+    "4k": Net(_tiny(6, 10, 12, 16, kernel=4), 60, 6e-3, ("int8", "int4")),
     "6k": Net(_tiny(7, 13, 16, 17), 60, 6e-3, ("int8",)),
     "8k": Net(_tiny(8, 15, 18, 21), 60, 6e-3, ("int8", "int4")),
     "10k": Net(_tiny(8, 16, 20, 26), 60, 6e-3, ("int8",)),
@@ -111,6 +111,7 @@ NETS = {
     "20k": Net(_tiny(12, 24, 29, 35), 60, 6e-3, ("int4",)),
     "28k": Net(_tiny(14, 28, 35, 42), 60, 6e-3, ("int4",)),
     "61k": Net(_tiny(16, 32, 32, 56, 56), 40, 4e-3, ("int8",)),
+    "124k": Net(_tiny(24, 46, 46, 80, 80), 30, 3e-3, ("int4",)),
 }
 
 

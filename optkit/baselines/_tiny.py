@@ -16,8 +16,8 @@ TRAINING = TrainingPlan(
 )
 
 
-def network(first: int, *others: int) -> Network:
-    """A 5x5 convolution with stride 2, then 3x3 ones, of which the last leaves a border, and pooling twice.
+def network(first: int, *others: int, kernel: int = 5) -> Network:
+    """A convolution with stride 2, then 3x3 ones, of which the last leaves a border, and pooling twice.
 
     A picture of 28x28 is 14x14 after the first, 7x7 after the first pooling, and 2x2 at the end. Flattened, that costs
     as many weights as a small convolution; the mean over the picture instead loses half a point.
@@ -25,11 +25,13 @@ def network(first: int, *others: int) -> Network:
     Args:
         first: Output channels of the first convolution.
         others: Of the others, three or four: one of them before the first pooling, of four two.
+        kernel: Side of the first convolution's kernels. LiteRT spends most of a tiny network's time there, in
+            proportion to their area: kernels read eight channels at once, and this one has a single channel.
     """
     *inner, last = others
     early = 2 if len(others) > 3 else 1
     layers = (
-        f"conv:{first}x5:same:stride2",
+        f"conv:{first}x{kernel}:same:stride2",
         *(f"conv:{channels}x3:same" for channels in inner[:early]),
         "pool:2",
         *(f"conv:{channels}x3:same" for channels in inner[early:]),
