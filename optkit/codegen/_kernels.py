@@ -19,6 +19,8 @@ from optkit.errors import InputError
 from optkit.tflite_schema import names_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from optkit.codegen._graph import Graph, Node, Tensor
 
 HIGH_MUL = Kernel(
@@ -204,9 +206,7 @@ def dense_fields(
     """
     given, made = graph.input(node), graph.output(node)
     folded = bias - given.zero_point * weights.astype(np.int64).sum(axis=1)
-    worst = max(max(-low, high) for low, high in sum_ranges(weights, folded))
-    # Rescaling to the left, and adding the zero point, must stay in 32 bits as well.
-    check_sum((worst << max(0, *(one.shift for one in multipliers if one.shift < ONCE), 0)) + 128, node)
+    check_sums([max(-low, high) for low, high in sum_ranges(weights, folded)], multipliers, node)
     label = comment(made.name)
     own = len(set(multipliers)) > 1
     used = multipliers if own else multipliers[:1]
@@ -225,6 +225,32 @@ def dense_fields(
         "high": high,
         "own": int(own),
     }
+
+
+def check_sums(worst: Sequence[int], multipliers: Sequence[Multiplier], node: Node) -> None:
+    """Stop where a sum, rescaled to the left, or rescaled and with the zero point added, may leave 32 bits.
+
+    Each channel is looked at by itself: the biases of those that pruning left empty reach to the end of 32 bits.
+
+    Args:
+        worst: For each channel the greatest sum by amount.
+        multipliers: One, or one for each.
+        node: For the message.
+
+    Raises:
+        InputError: It may.
+    """
+    for at, most in enumerate(worst):
+        one = multipliers[at % len(multipliers)]
+        if one.shift >= ONCE:
+            check_sum(most, node)
+            scaled = most * one.value >> one.shift
+        else:
+            left = most << max(0, one.shift)
+            check_sum(left, node)
+            scaled = left * one.value >> (31 + max(0, -one.shift))
+        # Rounded up, and the zero point's most.
+        check_sum(scaled + 1 + HIGHEST + 1, node)
 
 
 def sum_ranges(weights: np.ndarray, bias: np.ndarray) -> list[tuple[int, int]]:

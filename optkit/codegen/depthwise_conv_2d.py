@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optkit.codegen import _kernels, _windows
-from optkit.codegen._arithmetic import activation_range, check_sum
+from optkit.codegen._arithmetic import activation_range
 from optkit.codegen._writing import Constants, Kernel, Step, comment
 from optkit.errors import InputError
 from optkit.tflite_schema import names_of
@@ -88,8 +88,8 @@ def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     multipliers = _kernels.convolution_multipliers(node, graph, filters, outputs)
     bias = _kernels.bias_of(node, graph, 2, outputs)
     weights = (filters.values if filters.values is not None else np.zeros(0)).reshape(-1, outputs)
-    worst = int((np.abs(bias) + 255 * np.abs(weights.astype(np.int64)).sum(axis=0)).max())
-    check_sum((worst << max(0, *(one.shift for one in multipliers))) + 128, node)
+    worst = np.abs(bias) + 255 * np.abs(weights.astype(np.int64)).sum(axis=0)
+    _kernels.check_sums(worst.tolist(), multipliers, node)
     label = comment(made.name)
     own = len(set(multipliers)) > 1
     used = multipliers if own else multipliers[:1]
