@@ -23,10 +23,10 @@ def network(**other: Any) -> bytes:
         "x_scale": np.float32(0.02),
         "x_zero": np.int8(0),
         "w": WEIGHTS,
-        "w_scale": np.float32([0.01, 0.02]),
+        "w_scale": np.array([0.01, 0.02], np.float32),
         "w_zero": np.zeros(2, np.int8),
-        "b": np.int32([100, -50]),
-        "b_scale": np.float32([0.0002, 0.0004]),
+        "b": np.array([100, -50], np.int32),
+        "b_scale": np.array([0.0002, 0.0004], np.float32),
         "b_zero": np.zeros(2, np.int32),
         "y_scale": np.float32(0.05),
         "y_zero": np.int8(0),
@@ -85,13 +85,16 @@ def test_a_file_that_has_it_is_left_as_it_was() -> None:
     [
         ({"x_zero": np.int8(1)}, "xq has a zero point that is not 0"),
         ({"x_zero": np.uint8(0)}, "xq is uint8, not int8"),
-        ({"w_zero": np.int8([0, 5])}, "w has a zero point that is not 0"),
+        ({"w_zero": np.array([0, 5], np.int8)}, "w has a zero point that is not 0"),
         (
-            {"w_scale": np.float32([0.1] * 3), "w_zero": np.zeros(3, np.int8)},
+            {"w_scale": np.array([0.1] * 3, np.float32), "w_zero": np.zeros(3, np.int8)},
             "w has 3 scales at axis 0 of [2, 3, 2, 2]",
         ),
-        ({"y_scale": np.float32([0.1, 0.2]), "y_zero": np.zeros(2, np.int8)}, "yq, an activation, has 2 scales"),
-        ({"w_scale": np.float32([0.1, 0])}, "w has a scale that is not over 0"),
+        (
+            {"y_scale": np.array([0.1, 0.2], np.float32), "y_zero": np.zeros(2, np.int8)},
+            "yq, an activation, has 2 scales",
+        ),
+        ({"w_scale": np.array([0.1, 0], np.float32)}, "w has a scale that is not over 0"),
         ({"y_scale": np.float32(np.nan)}, "yq has a scale that is not over 0"),
     ],
 )
@@ -104,7 +107,7 @@ def test_a_file_that_breaks_one_rule_is_rejected(other: dict[str, Any], words: s
 
 def test_weights_that_cannot_be_made_symmetric_are_refused() -> None:
     with pytest.raises(InputError, match="expected weights with zero point 0, found others at w"):
-        _symmetric.symmetric(network(w_zero=np.int8([0, 5])))
+        _symmetric.symmetric(network(w_zero=np.array([0, 5], np.int8)))
 
 
 def test_operators_on_integers_are_no_explicit_pairs() -> None:
@@ -120,6 +123,6 @@ def test_float16_files_are_float16_throughout() -> None:
     assert _half.faults(content) == ["w is float32", "no weight is float16"]
     made = _half.converted(content)
     assert _half.faults(made) == []
-    x = np.float32([[1, -2, 3, 0.5]])
+    x = np.array([[1, -2, 3, 0.5]], np.float32)
     # Eleven bits of a sum of four products.
     assert np.abs(answers(made, x) - x @ weights).max() < 4 * 3 * np.abs(weights).max() * 2**-11
