@@ -98,3 +98,27 @@ def lower(
 def steps(shape: Sequence[int]) -> list[int]:
     """How far apart neighbours along each axis are."""
     return [int(np.prod(shape[at + 1 :], dtype=np.int64)) for at in range(len(shape))]
+
+
+def check_picture(node: Node, graph: Graph, *, same_channels: bool = False) -> None:
+    """Stop where an operator works on anything else than one picture [1, height, width, channels].
+
+    Raises:
+        InputError: It does, or does not keep the channels where it has to.
+    """
+    given, made = graph.input(node).shape, graph.output(node).shape
+    if len(given) != 4 or len(made) != 4 or given[0] != 1 or (same_channels and given[3] != made[3]):
+        raise InputError(f"{node.place} makes {list(made)} of {list(given)}; covered is one picture")
+
+
+def block_of(node: Node, graph: Graph) -> int:
+    """Side of the blocks that an operator makes channels of, or the reverse.
+
+    Raises:
+        InputError: It has none, or does not work on one picture.
+    """
+    check_picture(node, graph)
+    side = int(node.options.blockSize)
+    if side < 1:
+        raise InputError(f"{node.place} has blocks of {side}, expected at least 1; export the model again")
+    return side

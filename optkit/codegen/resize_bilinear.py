@@ -52,9 +52,8 @@ _ONE = 1024
 def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     """The operator as C. See :mod:`optkit.codegen`."""
     _moves.check_same_scale(node, graph)
+    _moves.check_picture(node, graph, same_channels=True)
     given, made = graph.input(node), graph.output(node)
-    if len(given.shape) != 4 or len(made.shape) != 4 or given.shape[0] != 1 or given.shape[3] != made.shape[3]:
-        raise InputError(f"{node.place} makes {list(made.shape)} of {list(given.shape)}; covered is one picture")
     corners, half = bool(node.options.alignCorners), bool(node.options.halfPixelCenters)
     label = comment(made.name)
     found = [

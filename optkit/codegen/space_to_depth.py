@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optkit.codegen import _moves
-from optkit.errors import InputError
 
 if TYPE_CHECKING:
     from optkit.codegen._graph import Graph, Node
@@ -20,9 +19,7 @@ IGNORED: tuple[int, ...] = ()
 
 def lower(node: Node, graph: Graph, constants: Constants) -> Step:
     """The operator as C. See :mod:`optkit.codegen`."""
-    given, made, block = graph.input(node), graph.output(node), int(node.options.blockSize)
-    if len(given.shape) != 4 or len(made.shape) != 4 or given.shape[0] != 1 or block < 1:
-        raise InputError(f"{node.place} works on {list(given.shape)}, covered is [1, height, width, channels]")
+    given, made, block = graph.input(node), graph.output(node), _moves.block_of(node, graph)
     _, width, channels = given.shape[1:]
     size = [made.shape[1], made.shape[2], block, block, channels]
     row = width * channels
