@@ -10,7 +10,7 @@ import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -283,26 +283,16 @@ def _figures(variant: Variant, result: LatencyResult, run: _Run) -> tuple[Varian
     ]
     latency = summarize(result, variant.path, wanted_width=options.width)
     threads, batch = options.threads[0], options.batch[0]
-    patience = _patience(variant, options) + CALLS_WITHOUT_A_WORD * latency.p50_us / 1e6
+    alike: dict[str, Any] = {
+        "log": run.log,
+        "threads": threads,
+        "batch": batch,
+        "silence_seconds": _patience(variant, options) + CALLS_WITHOUT_A_WORD * latency.p50_us / 1e6,
+        "runtime": options.runtime,
+    }
     try:
-        memory = measure_memory(
-            path,
-            run.images.test,
-            log=run.log,
-            threads=threads,
-            batch=batch,
-            silence_seconds=patience,
-            runtime=options.runtime,
-        )
-        operators, runtime_facts = measure_operators(
-            path,
-            run.images.test,
-            log=run.log,
-            threads=threads,
-            batch=batch,
-            silence_seconds=patience,
-            runtime=options.runtime,
-        )
+        memory = measure_memory(path, run.images.test, **alike)
+        operators, runtime_facts = measure_operators(path, run.images.test, **alike)
         # Only now: what reads the file here has read it in the process above without a crash and within its limits.
         facts = readback.read(path)
         size = measure_size(path, facts)

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def _asked(content: bytes, name: str, kind: str, random: np.random.Generator) -> Case:
+    """A network with what the reference kernels answer to random inputs."""
+    opened = interpreter(content)
+    feeds = tuple(feed(opened, random) for _ in range(5))
+    return Case(name, (kind,), codegen.read(content, "it"), feeds, tuple(answers(opened, one) for one in feeds))
+
+
 def _case(seed: int) -> Case:
     """A dense layer of which three units of six have no weights."""
     random = np.random.default_rng(seed)
@@ -31,11 +38,7 @@ def _case(seed: int) -> Case:
     bias = build.tensor((6,), TYPES.INT32, scales=(scales * 0.0059).tolist(), zeros=[0] * 6, values=biases)
     made = build.tensor((1, 6), scales=[0.008], zeros=[int(random.integers(-128, 128))])
     build.operator(OPERATORS.FULLY_CONNECTED, [given, weights, bias], made, schema.FullyConnectedOptionsT(), 5)
-    content = build.finish([given], [made])
-    opened = interpreter(content)
-    feeds = tuple(feed(opened, random) for _ in range(5))
-    graph = codegen.read(content, "it")
-    return Case(f"dead{seed}", ("fully_connected",), graph, feeds, tuple(answers(opened, one) for one in feeds))
+    return _asked(build.finish([given], [made]), f"dead{seed}", "fully_connected", random)
 
 
 @pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
@@ -62,11 +65,7 @@ def _filters(seed: int) -> Case:
     options.padding, options.strideW, options.strideH = schema.Padding.VALID, 1, 1
     options.dilationWFactor = options.dilationHFactor = 1
     build.operator(OPERATORS.CONV_2D, [given, weights, bias], made, options, 3)
-    content = build.finish([given], [made])
-    opened = interpreter(content)
-    feeds = tuple(feed(opened, random) for _ in range(5))
-    graph = codegen.read(content, "it")
-    return Case(f"filters{seed}", ("conv_2d",), graph, feeds, tuple(answers(opened, one) for one in feeds))
+    return _asked(build.finish([given], [made]), f"filters{seed}", "conv_2d", random)
 
 
 @pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
