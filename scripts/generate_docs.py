@@ -243,8 +243,8 @@ def compiled() -> str:
     machine = f"{result['environment']['cpu_model']} (`scripts/bench compiled`, {result['date']}"
     slowest = max(record["compile_seconds"] for record in records)
     return (
-        f"On {machine}; {len(times)} files, the front's and LeNet-5's): {differing:,} outputs to {max(images):,} images "
-        "each differ from LiteRT's reference kernels; with `--prefer speed` a call takes "
+        f"On {machine}; {len(times)} files, the front's and LeNet-5's): {differing:,} outputs to {max(images):,} "
+        "images each differ from LiteRT's reference kernels; with `--prefer speed` a call takes "
         f"{min(times):.1f} to {max(times):.1f} times as long as LiteRT's with XNNPACK; and a file becomes C in at most "
         f"{slowest:.1f} s.\n"
     )
